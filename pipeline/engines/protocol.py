@@ -1,0 +1,105 @@
+"""What every engine must say of itself and be able to do.
+
+Shape suffixes: T latent frames or frames, C channels, H height, W width, S text tokens, D text width.
+
+Conventions: flow matching with sigma from 1 (noise) to 0 (video), ``x = (1 - sigma) x0 + sigma noise``,
+so the velocity is ``v = noise - x0`` and ``x0 = x - sigma v`` (Lipman et al. 2210.02747; Wan's and
+diffusers' sign). Latents travel as fp32 ``[T, C, H, W]``, time first, so that a run of latent frames is
+one contiguous piece of memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """What can be known of an engine without loading its weights.
+
+    Attributes:
+        name: the engine's name in configuration and file metadata, such as ``wan``.
+        channels: latent channels C.
+        temporal_compression: frames per latent frame, but for latent frame 0, which holds one frame.
+        spatial_compression: pixels per latent pixel along each side.
+        size_multiple_px: width and height must be multiples of this.
+        window_latent_frames: the model's own length, in latent frames.
+        fps: frames per second that the model was made for.
+        width, height, num_inference_steps, guidance_scale, flow_shift: the published defaults.
+        weights_digest: hash of everything that the engine's numbers depend on besides the request.
+    """
+
+    name: str
+    channels: int
+    temporal_compression: int
+    spatial_compression: int
+    size_multiple_px: int
+    window_latent_frames: int
+    fps: float
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    flow_shift: float
+    weights_digest: str
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """Shape (C, H, W) of one latent frame of a video of ``width`` x ``height`` pixels."""
+        return (self.channels, height // self.spatial_compression, width // self.spatial_compression)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseLevel:
+    """One entry of the schedule: ``sigma`` in [0, 1] and the ``timestep`` the network is told (1000 sigma)."""
+
+    sigma: float
+    timestep: float
+
+
+class StreamDecoder(Protocol):
+    """Decodes one video's latents in order and carries whatever must be carried between calls."""
+
+    def push(self, latents_TCHW: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """Decode the next latent frames.
+
+        Yields one array ``[frames, H, W, 3]`` of RGB bytes per latent frame: one frame for the
+        video's latent frame 0, ``temporal_compression`` frames for every other. Lazily: memory in
+        use is that of one latent frame's worth of pixels, however many are pushed.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """A loaded model that predicts velocities for one window at a time."""
+
+    @property
+    def spec(self) -> EngineSpec:
+        """What is known of the engine without its weights."""
+        ...
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[Tensor]:
+        """Encode each prompt to fp32 CPU ``prompt_embeds`` ``[S, D]``, each by itself.
+
+        The same prompt gives the same bits whatever stands beside it in the list.
+        """
+        ...
+
+    def predict(self, latents_TCHW: Tensor, level: NoiseLevel, prompt_embeds_SD: Tensor) -> Tensor:
+        """The velocity of one window, ``[T, C, H, W]`` fp32 on the CPU.
+
+        ``T`` is the model's own length, or less for a video that is shorter than that. Positions
+        inside the window are always 0..T-1. Deterministic: same input, same bits.
+        """
+        ...
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A fresh decoder for one video."""
+        ...

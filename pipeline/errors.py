@@ -1,0 +1,109 @@
+"""The error tree of the whole project.
+
+    NightreelError
+    |-- UserError (also a ValueError)      what was asked for can't be done; trying again won't help
+    |   |-- RequestError                   one row: names column, value and reason; the row is quarantined
+    |   |-- ManifestError                  the manifest as a whole can't be read
+    |   |-- ConfigError                    configuration: unknown key, wrong type, values that don't fit
+    |   `-- WeightsError                   a checkpoint folder is missing something or is damaged
+    |-- SegmentError                       one segment's actor failed or answered out of turn; replace it, retry
+    |-- EncodeError                        ffmpeg failed, or the file it wrote is not what was asked for
+    |-- StoreError                         the object store said no
+    |   |-- StoreUnavailableError          unreachable, throttled or timed out: a later run may succeed
+    |   |-- StoreAccessError               wrong or missing credentials, or no permission
+    |   |-- StoreFullError                 no space left
+    |   |-- ObjectMissingError             no object under that key
+    |   |-- ObjectExistsError              create-only write found an object already there
+    |   `-- ObjectCorruptError             size or checksum is not what the ledger or the writer says
+    `-- ClusterError                       the Ray cluster can't serve the job; retry elsewhere or later
+
+Broken invariants of our own are plain ``AssertionError``: a bug, never an answer to a user.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class NightreelError(Exception):
+    """Root of every error that nightreel raises on purpose."""
+
+
+class UserError(NightreelError, ValueError):
+    """What was asked for can't be done; trying again won't help."""
+
+
+class RequestError(UserError):
+    """One row of a manifest can't be rendered.
+
+    Attributes:
+        column: the manifest column at fault.
+        value: what was found there.
+        reason: what was expected instead, in one sentence.
+    """
+
+    def __init__(self, column: str, value: object, reason: str) -> None:
+        super().__init__(column, value, reason)
+        self.column = column
+        self.value = value
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.column} = {self.value!r}: {self.reason}"
+
+
+class ManifestError(UserError):
+    """The manifest as a whole can't be read."""
+
+
+class ConfigError(UserError):
+    """The configuration is not valid."""
+
+
+class WeightsError(UserError):
+    """A checkpoint folder is missing something or is damaged."""
+
+
+class SegmentError(NightreelError):
+    """One segment's actor failed or answered out of turn."""
+
+
+class EncodeError(NightreelError):
+    """ffmpeg failed, or the file that it wrote is not what was asked for."""
+
+
+class StoreError(NightreelError):
+    """The object store said no."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store is unreachable, throttled or timed out: a later run may succeed."""
+
+
+class StoreAccessError(StoreError):
+    """Credentials are wrong or missing, or they lack the permission."""
+
+
+class StoreFullError(StoreError):
+    """No space left where the object was to be written."""
+
+
+class ObjectMissingError(StoreError):
+    """There is no object under that key."""
+
+
+class ObjectExistsError(StoreError):
+    """A create-only write found an object already there."""
+
+
+class ObjectCorruptError(StoreError):
+    """An object's size or checksum is not what was written or recorded."""
+
+
+class ClusterError(NightreelError):
+    """The Ray cluster can't serve the job; retry elsewhere or later."""
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error as plain values for ledgers and reports: its class name and its message."""
+    return {"error": type(error).__name__, "message": str(error)}
