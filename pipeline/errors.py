@@ -1,21 +1,22 @@
 """The error tree of the whole project.
 
     NightreelError
-    |-- UserError (also a ValueError)      what was asked for can't be done; trying again won't help
-    |   |-- RequestError                   one row: names column, value and reason; the row is quarantined
+    |-- UserError (also a ValueError)      what was asked for can't be done, now or later
+    |   |-- RequestError                   one row: names column, value, reason; is quarantined
     |   |-- ManifestError                  the manifest as a whole can't be read
-    |   |-- ConfigError                    configuration: unknown key, wrong type, values that don't fit
-    |   `-- WeightsError                   a checkpoint folder is missing something or is damaged
-    |-- SegmentError                       one segment's actor failed or answered out of turn; replace it, retry
-    |-- EncodeError                        ffmpeg failed, or the file it wrote is not what was asked for
+    |   |-- ConfigError                    unknown key, wrong type, values that don't fit
+    |   `-- WeightsError                   a checkpoint folder is incomplete or damaged
+    |-- SegmentError                       one segment's actor failed or answered out of turn
+    |-- EncodeError                        ffmpeg failed, or its file is not what was asked for
     |-- StoreError                         the object store said no
-    |   |-- StoreUnavailableError          unreachable, throttled or timed out: a later run may succeed
+    |   |-- StoreUnavailableError          unreachable, throttled, timed out: try again later
     |   |-- StoreAccessError               wrong or missing credentials, or no permission
     |   |-- StoreFullError                 no space left
     |   |-- ObjectMissingError             no object under that key
     |   |-- ObjectExistsError              create-only write found an object already there
-    |   `-- ObjectCorruptError             size or checksum is not what the ledger or the writer says
-    `-- ClusterError                       the Ray cluster can't serve the job; retry elsewhere or later
+    |   `-- ObjectCorruptError             size or checksum is not what was recorded
+    `-- ClusterError                       the Ray cluster can't serve the job; retry elsewhere or
+    later
 
 Broken invariants of our own are plain ``AssertionError``: a bug, never an answer to a user.
 """

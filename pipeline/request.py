@@ -146,7 +146,7 @@ def resolve(spec: VideoSpec, defaults: VideoDefaults, engine: EngineSpec) -> Vid
 
 
 def seed_of_id(video_id: str) -> int:
-    """The seed of a row that names none: a hash of its id, so that two rows differ and reruns agree."""
+    """The seed of a row that names none: a hash of its id: rows differ, reruns agree."""
     return int.from_bytes(hashlib.blake2b(video_id.encode(), digest_size=8).digest()) & MAX_SEED
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as the store knows it. ``crc32`` is of the whole object, or ``None`` if not recorded."""
+    """An object as the store knows it. ``crc32`` is of the whole object, or ``None`` if not
+    recorded.
+    """
 
     key: str
     size_bytes: int
@@ -25,7 +27,8 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """A place for finished objects: a local folder or an S3 prefix.
 
-    Every method raises a ``pipeline.errors.StoreError`` subclass, never a client library's own error.
+    Every method raises a ``pipeline.errors.StoreError`` subclass, never a client library's own
+    error.
     """
 
     @property
@@ -33,7 +36,9 @@ class ObjectStore(Protocol):
         """The root, as given by the user, without a trailing slash and without secrets."""
         ...
 
-    def put_bytes(self, key: str, data: bytes, *, content_type: str = ..., overwrite: bool = False) -> ObjectInfo:
+    def put_bytes(
+        self, key: str, data: bytes, *, content_type: str = ..., overwrite: bool = False
+    ) -> ObjectInfo:
         """Write a small object, visible whole or not at all; with ``overwrite=False`` create-only.
 
         Raises:
@@ -50,7 +55,9 @@ class ObjectStore(Protocol):
         metadata: Mapping[str, str] | None = None,
         overwrite: bool = False,
     ) -> ObjectInfo:
-        """Upload a file, in parts if large, checked end to end; create-only unless ``overwrite``."""
+        """Upload a file, in parts if large, checked end to end; create-only unless
+        ``overwrite``.
+        """
         ...
 
     def get_bytes(self, key: str) -> bytes:

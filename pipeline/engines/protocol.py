@@ -1,11 +1,12 @@
 """What every engine must say of itself and be able to do.
 
-Shape suffixes: T latent frames or frames, C channels, H height, W width, S text tokens, D text width.
+Shape suffixes: T frames or latent frames, C channels, H height, W width, S text tokens, D their
+width.
 
-Conventions: flow matching with sigma from 1 (noise) to 0 (video), ``x = (1 - sigma) x0 + sigma noise``,
-so the velocity is ``v = noise - x0`` and ``x0 = x - sigma v`` (Lipman et al. 2210.02747; Wan's and
-diffusers' sign). Latents travel as fp32 ``[T, C, H, W]``, time first, so that a run of latent frames is
-one contiguous piece of memory.
+Conventions: flow matching with sigma from 1 (noise) to 0 (video):
+``x = (1 - sigma) x0 + sigma noise``, so the velocity is ``v = noise - x0`` and ``x0 = x - sigma v``
+(Lipman et al. 2210.02747; Wan's and diffusers' sign). Latents travel as fp32 ``[T, C, H, W]``, time
+first, so that a run of latent frames is one contiguous piece of memory.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class EngineSpec:
     Attributes:
         name: the engine's name in configuration and file metadata, such as ``wan``.
         channels: latent channels C.
-        temporal_compression: frames per latent frame, but for latent frame 0, which holds one frame.
+        temporal_compression: frames per latent frame, but for latent frame 0, which holds one
+        frame.
         spatial_compression: pixels per latent pixel along each side.
         size_multiple_px: width and height must be multiples of this.
         window_latent_frames: the model's own length, in latent frames.
@@ -53,12 +55,14 @@ class EngineSpec:
 
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         """Shape (C, H, W) of one latent frame of a video of ``width`` x ``height`` pixels."""
-        return (self.channels, height // self.spatial_compression, width // self.spatial_compression)
+        factor = self.spatial_compression
+        return (self.channels, height // factor, width // factor)
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseLevel:
-    """One entry of the schedule: ``sigma`` in [0, 1] and the ``timestep`` the network is told (1000 sigma)."""
+    """One entry of the schedule: ``sigma`` in [0, 1] and the ``timestep`` that the network is
+    told."""
 
     sigma: float
     timestep: float
