@@ -1,0 +1,73 @@
+"""A scene at any time: pictures from a description, always the same.
+
+Shapes: F times, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.world.canvas import Canvas
+from pipeline.world.landscape import paint_ground, paint_hills, paint_sky
+from pipeline.world.motion import RADIUS, Pose, pose
+from pipeline.world.palette import SKIES, THINGS
+from pipeline.world.shapes import FORMS
+from pipeline.world.weather import paint_weather
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.world.scene import Scene
+
+SHADOW_Y = 0.90
+
+
+def render(
+    scene: Scene,
+    times_s: Sequence[float] | NDArray[np.float64],
+    height: int = 64,
+    width: int = 112,
+) -> NDArray[np.uint8]:
+    """What ``scene`` looks like at each of ``times_s``, in seconds.
+
+    Any order, any spacing; each frame depends on its own time alone.
+
+    Returns:
+        RGB bytes ``[F, height, width, 3]``.
+    """
+    times = np.asarray(times_s, dtype=np.float64)
+    canvas = Canvas(len(times), height, width)
+    thing = pose(scene, times, canvas.aspect)
+    paint_sky(canvas, scene)
+    paint_hills(canvas, scene, times)
+    paint_ground(canvas, scene, times)
+    _paint_shadow(canvas, thing)
+    _paint_thing(canvas, scene, thing)
+    paint_weather(canvas, scene, times)
+    return canvas.pixels()
+
+
+def _paint_shadow(canvas: Canvas, thing: Pose) -> None:
+    """A soft shadow on the ground below the thing, fainter the higher it is."""
+    x, y = (axis[:, None, None].astype(np.float32) for axis in (thing.x, thing.y))
+    lift = np.clip((SHADOW_Y - RADIUS - y) / 0.6, 0.0, 1.0)
+    spread = np.square((canvas.x - x) / (RADIUS * (1.0 + 0.3 * lift)))
+    spread = spread + np.square((canvas.y - SHADOW_Y) / 0.05)
+    canvas.blend(np.zeros(3, dtype=np.float32), (0.5 - 0.28 * lift) * np.exp(-spread))
+
+
+def _paint_thing(canvas: Canvas, scene: Scene, thing: Pose) -> None:
+    """The thing itself, mostly out of the light of the hour so that its colour always shows."""
+    x, y, angle = (
+        axis[:, None, None].astype(np.float32) for axis in (thing.x, thing.y, thing.angle)
+    )
+    right, down = (canvas.x - x) / np.float32(RADIUS), (canvas.y - y) / np.float32(RADIUS)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    distance, shade = FORMS[scene.shape](right * cosine + down * sine, down * cosine - right * sine)
+    light = 0.6 + 0.4 * SKIES[scene.daytime].light
+    colour = np.clip(THINGS[scene.colour] * light * shade[..., None], 0.0, 1.0)
+    canvas.blend(colour.astype(np.float32), canvas.inside(distance * np.float32(RADIUS)))
