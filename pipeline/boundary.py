@@ -54,8 +54,8 @@ class BoundaryOptions:
             )
         if self.halo_latent_frames < 1:
             raise ConfigError(
-                f"boundary.halo_latent_frames = {self.halo_latent_frames}: expected at least 1,
-                since " "a model takes a window's first latent frame for a still picture"
+                f"boundary.halo_latent_frames = {self.halo_latent_frames}: expected at least 1, "
+                "since a model takes a window's first latent frame for a still picture"
             )
         if self.overlap_frames < 1:
             raise ConfigError(
@@ -65,11 +65,13 @@ class BoundaryOptions:
 
 @dataclass(frozen=True, slots=True)
 class Coupling:
-    """Slots of ``target`` move by ``pull`` of the way towards the same frames' copies in
-    ``source``."""
+    """Two copies of the same latent frames, each to move by ``pull`` of the way to the other.
 
-    target: Span
-    source: Span
+    No slot is in two couplings, so they may be applied one after the other in place.
+    """
+
+    left: Span
+    right: Span
     pull: float
 
 

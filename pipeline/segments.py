@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What one segment sends a neighbour between two steps: latents of one span, history of
-    another.
+    """What one segment sends a neighbour between two steps.
 
     ``history`` is the part of the receiver's new ownership that the sender gives up; it lies inside
     ``latents``. Either may be empty.

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SeparateCopies:
-    """``decay`` and ``none``: every window keeps its own copy of all the frames it sees.
+    """``decay`` and ``none``: every window keeps its own copy of all the frames that it sees.
 
-    Neighbours overlap by ``overlap_latent_frames``; the last window is pushed back inside the video
-    and overlaps by more. With ``coupled``, before step k each copy of an overlap moves by ``w / 2``
-    towards the neighbour's, ``w = 1 - (k / num_steps)**2``, and the overlaps are cross-faded at the
-    end. Otherwise the later window's copy of the overlap is thrown away.
+    Neighbours overlap by ``overlap_latent_frames``. The last window is pushed back inside the video
+    and sees more of its neighbour's frames; of these, the last ``overlap_latent_frames`` are the
+    overlap and the others, which it sees but does not answer for, count for nothing.
+
+    With ``coupled``, before step k each copy of an overlap moves by ``w / 2`` towards the
+    neighbour's, ``w = 1 - (k / num_steps)**2``, and overlaps are cross-faded at the end. Otherwise
+    the later window's copy of the overlap is thrown away.
     """
 
     num_latent_frames: int
@@ -31,10 +34,10 @@ class SeparateCopies:
     coupled: bool
 
     def __post_init__(self) -> None:
-        if self.overlap_latent_frames >= self.window_latent_frames:
+        if 2 * self.overlap_latent_frames > self.window_latent_frames:
             raise ConfigError(
-                f"boundary.overlap_frames: an overlap of {self.overlap_latent_frames} latent frames
-                " f"must be shorter than the window of {self.window_latent_frames}"
+                f"boundary.overlap_frames: an overlap of {self.overlap_latent_frames} latent "
+                f"frames must be at most half the window of {self.window_latent_frames}"
             )
 
     @property
@@ -72,16 +75,13 @@ class SeparateCopies:
     def windows(self, step: int, owned: Span) -> Sequence[Window]:
         """The windows whose copies are owned."""
         del step
-        return [
-            Window(self._slots(index), self._slots(index))
-            for index in range(owned.start // self._length, -(-owned.stop // self._length))
-        ]
+        return [Window(self._slots(index), self._slots(index)) for index in self._indices(owned)]
 
     def reads(self, step: int, owned: Span) -> Span:
         """What is owned, and the neighbours' copies of the overlaps at its ends."""
         reads = owned
         for coupling in self.couplings(step, owned):
-            reads = reads.cover(coupling.source)
+            reads = reads.cover(coupling.left).cover(coupling.right)
         return reads
 
     def weights(self, window: Window) -> Sequence[float]:
@@ -89,20 +89,13 @@ class SeparateCopies:
         return [1.0] * len(window.span)
 
     def couplings(self, step: int, owned: Span) -> Sequence[Coupling]:
-        """Both directions of every overlap that touches ``owned``; owned slots are the targets."""
+        """Every overlap of which one side at least is owned."""
         if not self.coupled:
             return ()
         pull = 0.5 * (1.0 - (step / self.num_steps) ** 2)
-        couplings = []
-        first, last = owned.start // self._length, -(-owned.stop // self._length)
-        for index in range(max(1, first), min(last, self.num_windows - 1) + 1):
-            border, overlap = index * self._length, self._overlap(index)
-            tail, head = Span(border - overlap, border), Span(border, border + overlap)
-            if index > first:
-                couplings.append(Coupling(target=tail, source=head, pull=pull))
-            if index < last:
-                couplings.append(Coupling(target=head, source=tail, pull=pull))
-        return couplings
+        indices = self._indices(owned)
+        joined = range(max(1, indices.start), min(indices.stop, self.num_windows - 1) + 1)
+        return [self._coupling(index, pull) for index in joined]
 
     def joints(self) -> Sequence[Joint]:
         """Cross-fade or cut; either way a later window's first frame counts for nothing."""
@@ -115,6 +108,9 @@ class SeparateCopies:
     def _length(self) -> int:
         return min(self.window_latent_frames, self.num_latent_frames)
 
+    def _indices(self, owned: Span) -> range:
+        return range(owned.start // self._length, -(-owned.stop // self._length))
+
     def _slots(self, index: int) -> Span:
         return Span(index * self._length, (index + 1) * self._length)
 
@@ -122,13 +118,19 @@ class SeparateCopies:
         stride = self.window_latent_frames - self.overlap_latent_frames
         return min(index * stride, self.num_latent_frames - self._length)
 
-    def _overlap(self, index: int) -> int:
-        """Latent frames that windows ``index - 1`` and ``index`` both see."""
+    def _num_seen_before(self, index: int) -> int:
+        """Latent frames at the start of a window that the window before it sees too."""
         before = self._first_latent_frame(index - 1) + self._length
         return before - self._first_latent_frame(index)
+
+    def _coupling(self, index: int, pull: float) -> Coupling:
+        border, overlap = index * self._length, self.overlap_latent_frames
+        stop = border + self._num_seen_before(index)
+        return Coupling(Span(border - overlap, border), Span(stop - overlap, stop), pull)
 
     def _fade(self, index: int) -> tuple[float, ...]:
         if index == 0:
             return ()
-        overlap = self._overlap(index)
-        return tuple(i / overlap if self.coupled else 0.0 for i in range(overlap))
+        seen_before, overlap = self._num_seen_before(index), self.overlap_latent_frames
+        ramp = [i / overlap if self.coupled else 0.0 for i in range(overlap)]
+        return (*[0.0] * (seen_before - overlap), *ramp)

@@ -44,9 +44,7 @@ class SharedLatents:
 
     @property
     def num_borders(self) -> int:
-        """Borders that stay inside the video, and are not merged away, wherever the grid moves
-        to.
-        """
+        """Borders that lie inside the video wherever the grid moves to."""
         if self.num_latent_frames <= self.window_latent_frames:
             return 0
         furthest = self.core_latent_frames - 1 if self.shift else 0

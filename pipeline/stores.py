@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as the store knows it. ``crc32`` is of the whole object, or ``None`` if not
-    recorded.
-    """
+    """An object as the store knows it; ``crc32`` is of the whole object, if recorded."""
 
     key: str
     size_bytes: int
@@ -55,9 +53,7 @@ class ObjectStore(Protocol):
         metadata: Mapping[str, str] | None = None,
         overwrite: bool = False,
     ) -> ObjectInfo:
-        """Upload a file, in parts if large, checked end to end; create-only unless
-        ``overwrite``.
-        """
+        """Upload a file, in parts if large; create-only unless ``overwrite``."""
         ...
 
     def get_bytes(self, key: str) -> bytes:

@@ -61,8 +61,7 @@ class EngineSpec:
 
 @dataclass(frozen=True, slots=True)
 class NoiseLevel:
-    """One entry of the schedule: ``sigma`` in [0, 1] and the ``timestep`` that the network is
-    told."""
+    """One entry of the schedule: ``sigma`` in [0, 1], and the network's name for it."""
 
     sigma: float
     timestep: float

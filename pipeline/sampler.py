@@ -1,0 +1,252 @@
+"""One segment's part in sampling a video: exchange, predict, advance.
+
+The state is one buffer of latents and one of solver history, each made once, large enough for every
+place the segment slides to. A step runs over its windows in order and writes a slot's new latents
+as soon as no later window will read the old ones, so beside the state there is never more in memory
+than two windows, however long the segment.
+
+Shape suffixes: T slots, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from pipeline.guidance import guided_velocity
+from pipeline.message import BoundaryMessage
+from pipeline.noise import initial_noise
+from pipeline.solvers import advance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from torch import Tensor
+
+    from pipeline.engines.protocol import Engine
+    from pipeline.plan import VideoPlan
+    from pipeline.segments import Handover, Partition
+    from pipeline.spans import Span
+    from pipeline.windows import Window
+
+
+class SegmentSampler:
+    """The latents of one segment, and the only code that changes them.
+
+    Attributes:
+        step: the next step to compute; equal to the plan's ``num_steps`` when all is done.
+    """
+
+    def __init__(
+        self,
+        plan: VideoPlan,
+        partition: Partition,
+        segment: int,
+        engine: Engine,
+        prompt_embeds: Mapping[str, Tensor],
+    ) -> None:
+        self.plan, self.partition, self.segment = plan, partition, segment
+        self.step = 0
+        self._engine, self._prompt_embeds = engine, prompt_embeds
+        steps = range(plan.num_steps)
+        self._extent = _cover([partition.reads(step, segment) for step in steps])
+        self._history_extent = _cover([partition.owned(step, segment) for step in steps])
+        self._latents_TCHW = torch.zeros(len(self._extent), *plan.latent_shape)
+        self._history_TCHW: Tensor | None = None
+        if plan.options.sampler.has_history:
+            self._history_TCHW = torch.zeros(len(self._history_extent), *plan.latent_shape)
+        self._draw_noise()
+
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        """The segments that boundaries are exchanged with."""
+        both = (self.segment - 1, self.segment + 1)
+        return tuple(other for other in both if 0 <= other < self.partition.num_segments)
+
+    @property
+    def owned(self) -> Span:
+        """The slots owned after the last finished step (before the first: at the first)."""
+        return self.partition.owned(max(0, self.step - 1), self.segment)
+
+    def latents(self, span: Span) -> Tensor:
+        """A copy of the latents ``[T, C, H, W]`` of part of what is owned."""
+        assert span in self.owned, f"{span} is not in {self.owned}"
+        return self._latents_TCHW[span.within(self._extent)].clone()
+
+    def history(self, span: Span) -> Tensor | None:
+        """A copy of the solver history of part of what is owned; ``None`` if there is none yet."""
+        assert span in self.owned, f"{span} is not in {self.owned}"
+        if self._history_TCHW is None or self.step == 0:
+            return None
+        return self._history_TCHW[span.within(self._history_extent)].clone()
+
+    def restore(self, step: int, latents_TCHW: Tensor, history_TCHW: Tensor | None) -> None:
+        """Go on as after ``step`` finished steps, from what was owned then.
+
+        Args:
+            step: the next step to compute.
+            latents_TCHW: the latents of ``owned`` after step ``step - 1``; for step 0, everything
+            that
+                the segment reads then.
+            history_TCHW: the solver history of the same slots, if the solver keeps any.
+        """
+        self.step = step
+        span = self.owned if step else self.partition.reads(0, self.segment)
+        self._latents_TCHW[span.within(self._extent)] = latents_TCHW
+        if self._history_TCHW is not None and step > 0:
+            assert history_TCHW is not None, f"step {step} needs the solver's history"
+            self._history_TCHW[span.within(self._history_extent)] = history_TCHW
+
+    def advance(self, messages: Sequence[BoundaryMessage]) -> list[BoundaryMessage]:
+        """Compute the next step.
+
+        Args:
+            messages: one from each neighbour, but none for step 0, which starts from noise that
+            every
+                segment draws for itself.
+
+        Returns:
+            What each neighbour needs for the step after, in the order of ``neighbours``; nothing
+            after the last step.
+
+        Raises:
+            SegmentError: a message is not the one that this step needs.
+        """
+        self._receive(messages)
+        self._couple()
+        self._predict_and_solve()
+        self.step += 1
+        if self.step == self.plan.num_steps:
+            return []
+        return [self._message_for(neighbour) for neighbour in self.neighbours]
+
+    def _draw_noise(self) -> None:
+        reads = self.partition.reads(0, self.segment)
+        noise = initial_noise(
+            self.plan.request.seed,
+            self.plan.boundary.latent_frames(reads),
+            self.plan.latent_shape,
+            self.plan.options.noise,
+        )
+        for slot, noise_CHW in zip(reads, noise, strict=True):
+            self._latents_TCHW[slot - self._extent.start] = noise_CHW
+
+    def _message_for(self, receiver: int) -> BoundaryMessage:
+        handover = self.partition.handover(self.step, self.segment, receiver)
+        parts = [self._latents_TCHW[handover.latents.within(self._extent)]]
+        if self._history_TCHW is not None and handover.history:
+            parts.append(self._history_TCHW[handover.history.within(self._history_extent)])
+        return BoundaryMessage(
+            video=self.plan.request.id,
+            step=self.step,
+            sender=self.segment,
+            receiver=receiver,
+            handover=handover,
+            payload_TCHW=torch.cat(parts).numpy(),
+        )
+
+    def _receive(self, messages: Sequence[BoundaryMessage]) -> None:
+        if self.step == 0:
+            assert not messages, "step 0 starts from noise"
+            return
+        assert len(messages) == len(self.neighbours), f"{len(messages)} messages"
+        for neighbour, message in zip(self.neighbours, messages, strict=True):
+            expected = self.partition.handover(self.step, neighbour, self.segment)
+            message.check(
+                video=self.plan.request.id,
+                step=self.step,
+                receiver=self.segment,
+                handover=expected,
+            )
+            self._write(expected, message.payload_TCHW)
+
+    def _write(self, handover: Handover, payload_TCHW: np.ndarray) -> None:
+        """Copy a payload into the buffers; the payload itself is never written to."""
+        count = len(handover.latents)
+        for index, slot in enumerate(handover.latents):
+            self._latents_TCHW[slot - self._extent.start].numpy()[:] = payload_TCHW[index]
+        if self._history_TCHW is not None:
+            for index, slot in enumerate(handover.history):
+                row = self._history_TCHW[slot - self._history_extent.start]
+                row.numpy()[:] = payload_TCHW[count + index]
+
+    def _couple(self) -> None:
+        """Draw copies of the same frames together, where the boundary mode keeps copies."""
+        owned = self.partition.owned(self.step, self.segment)
+        for coupling in self.plan.boundary.couplings(self.step, owned):
+            left_TCHW = self._latents_TCHW[coupling.left.within(self._extent)]
+            right_TCHW = self._latents_TCHW[coupling.right.within(self._extent)]
+            move_TCHW = (right_TCHW - left_TCHW) * coupling.pull
+            left_TCHW += move_TCHW
+            right_TCHW -= move_TCHW
+
+    def _predict_and_solve(self) -> None:
+        owned = self.partition.owned(self.step, self.segment)
+        windows = self.plan.boundary.windows(self.step, owned)
+        pending: list[_Prediction] = []
+        done = owned.start
+        for index, window in enumerate(windows):
+            weights = self.plan.boundary.weights(window)
+            pending.append(_Prediction(window.span, weights, self._predict(window)))
+            last = index + 1 == len(windows)
+            settled = owned.stop if last else min(owned.stop, windows[index + 1].span.start)
+            for slot in range(done, settled):
+                self._solve(slot, _blend(slot, pending))
+            done = max(done, settled)
+            pending = [prediction for prediction in pending if prediction.span.stop > done]
+
+    def _predict(self, window: Window) -> Tensor:
+        return guided_velocity(
+            self._engine,
+            self._latents_TCHW[window.span.within(self._extent)],
+            self.plan.levels[self.step],
+            shares=self.plan.shares_of(window),
+            negative_prompt=self.plan.request.negative_prompt if self.plan.is_guided else None,
+            guidance_scale=self.plan.request.guidance_scale,
+            prompt_embeds=self._prompt_embeds,
+        )
+
+    def _solve(self, slot: int, velocity_CHW: Tensor) -> None:
+        row = slot - self._extent.start
+        history_CHW: Tensor | None = None
+        if self._history_TCHW is not None and self.step > 0:
+            history_CHW = self._history_TCHW[slot - self._history_extent.start]
+        self._latents_TCHW[row] = advance(
+            self._latents_TCHW[row], velocity_CHW, history_CHW, self.plan.levels, self.step
+        )
+        if self._history_TCHW is not None:
+            self._history_TCHW[slot - self._history_extent.start] = velocity_CHW
+
+
+class _Prediction(NamedTuple):
+    """One window's velocity, and its share in the average for each slot that it sees."""
+
+    span: Span
+    weights: Sequence[float]
+    velocity_TCHW: Tensor
+
+
+def _blend(slot: int, predictions: Sequence[_Prediction]) -> Tensor:
+    """The weighted mean of the predictions for one slot, in the order of the windows."""
+    total_CHW: Tensor | None = None
+    weight_sum = 0.0
+    for span, weights, velocity_TCHW in predictions:
+        weight = weights[slot - span.start] if span.start <= slot < span.stop else 0.0
+        if weight == 0.0:
+            continue
+        row_CHW = velocity_TCHW[slot - span.start]
+        if weight != 1.0:
+            row_CHW = row_CHW * weight
+        total_CHW = row_CHW if total_CHW is None else total_CHW + row_CHW
+        weight_sum += weight
+    assert total_CHW is not None, f"no window answers for slot {slot}"
+    return total_CHW if weight_sum == 1.0 else total_CHW / weight_sum
+
+
+def _cover(spans: Sequence[Span]) -> Span:
+    total = spans[0]
+    for span in spans[1:]:
+        total = total.cover(span)
+    return total
