@@ -1,0 +1,1 @@
+"""Manifests in, object stores out, and the ledger between them. See ``storage/README.md``."""

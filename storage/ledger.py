@@ -1,0 +1,160 @@
+"""The durable account of a job's videos: append-only records in the object store.
+
+A video is done when a record says so *and* the object that it names is there with the recorded
+size and checksum. The record is written last, so whatever dies before leaves no claim behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import ObjectCorruptError
+from storage import keys, numbered
+from storage.record import LedgerRecord, from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.stores import ObjectStore
+
+LOG = logging.getLogger("nightreel.storage.ledger")
+
+# Reading a record is one round trip of 10-50 ms: so many at once hide it, and stay polite.
+READERS: Final = 16
+READ_AHEAD: Final = 4 * READERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a video is done.
+
+    Attributes:
+        done: a record of this fingerprint names an object that is there, whole.
+        record: that record, or the newest of this fingerprint that was not good enough.
+        current: ``record`` is also the newest of its video, whatever the fingerprint. Where it
+            isn't, the configuration went back to an earlier one: append the record again to make
+            its film the current one.
+        reason: why the video is not done, in one sentence; empty if it is.
+    """
+
+    done: bool
+    record: LedgerRecord | None = None
+    current: bool = False
+    reason: str = ""
+
+
+class Ledger:
+    """The records under ``ledger/`` of one output URI. Any number of writers may append."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def append(self, record: LedgerRecord) -> LedgerRecord:
+        """Write a record under its video's next free number and give it back with that number.
+
+        Raises:
+            StoreError: the store refused.
+        """
+        prefix = keys.ledger_of(record.id)
+        number = numbered.append(
+            self._store, prefix, lambda attempt: to_json(replace(record, attempt=attempt))
+        )
+        return replace(record, attempt=number)
+
+    def current(self, video_id: str) -> LedgerRecord | None:
+        """The newest record of a video, or ``None`` if it has none."""
+        return next(self.history(video_id), None)
+
+    def history(self, video_id: str) -> Iterator[LedgerRecord]:
+        """All records of a video, the newest first; see ``_read`` for a damaged one."""
+        for attempt in reversed(numbered.numbers(self._store, keys.ledger_of(video_id))):
+            yield self._read(keys.ledger(video_id, attempt))
+
+    def finished(self, video_id: str, fingerprint: str, *, verify: bool = True) -> Verdict:
+        """Whether the video with this fingerprint need not be rendered again.
+
+        Args:
+            video_id: the video's id.
+            fingerprint: of what is to be rendered now.
+            verify: also look at the object itself; without, the record is believed.
+        """
+        newest: LedgerRecord | None = None
+        refused = Verdict(done=False)
+        for record in self.history(video_id):
+            newest = newest or record
+            if record.fingerprint != fingerprint or record.state != "rendered":
+                continue
+            current = record is newest
+            reason = self._mismatch(record) if verify else ""
+            if not reason:
+                return Verdict(done=True, record=record, current=current)
+            if refused.record is None:
+                refused = Verdict(done=False, record=record, current=current, reason=reason)
+        if refused.record is None:
+            return Verdict(done=False, reason=_never_rendered(newest, fingerprint))
+        return refused
+
+    def latest(self) -> Iterator[LedgerRecord]:
+        """The newest record of every video, ordered by id; records are read ahead in threads."""
+        with ThreadPoolExecutor(READERS, thread_name_prefix="ledger") as pool:
+            waiting: deque[Future[LedgerRecord]] = deque()
+            for key in self._latest_keys():
+                waiting.append(pool.submit(self._read, key))
+                if len(waiting) >= READ_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _latest_keys(self) -> Iterator[str]:
+        last = ""
+        for key in self._store.list_keys(keys.LEDGER):
+            if keys.number_of(key) is None:
+                continue
+            if last and key.rpartition("/")[0] != last.rpartition("/")[0]:
+                yield last
+            last = key
+        if last:
+            yield last
+
+    def _read(self, key: str) -> LedgerRecord:
+        """A record; a damaged one counts as a failure by that name, lest it stop a night."""
+        folder, _, _ = key.rpartition("/")
+        video_id = folder.removeprefix(keys.LEDGER)
+        where = f"{self._store.uri}/{key}"
+        try:
+            record = from_json(self._store.get_bytes(key), where, video_id)
+        except ObjectCorruptError as error:
+            LOG.warning("%s", error)
+            return LedgerRecord(
+                id=video_id,
+                state="failed",
+                fingerprint="",
+                attempt=keys.number_of(key) or 0,
+                error=type(error).__name__,
+                message=str(error),
+            )
+        return replace(record, attempt=keys.number_of(key) or 0)
+
+    def _mismatch(self, record: LedgerRecord) -> str:
+        """What is wrong with the object that a record names; empty if nothing is."""
+        assert record.key is not None
+        info = self._store.head(record.key)
+        if info is None:
+            return f"{record.key} is missing, the ledger says it is there"
+        if info.size_bytes != record.size_bytes:
+            return f"{record.key} has {info.size_bytes} bytes, the ledger says {record.size_bytes}"
+        if info.crc32 is not None and info.crc32 != record.crc32:
+            return f"{record.key} has CRC-32 {info.crc32:08x}, the ledger says {record.crc32:08x}"
+        return ""
+
+
+def _never_rendered(newest: LedgerRecord | None, fingerprint: str) -> str:
+    if newest is None:
+        return "never tried"
+    if newest.fingerprint == fingerprint:
+        return f"failed in attempt {newest.attempt}: {newest.error}"
+    return f"changed since attempt {newest.attempt}"

@@ -1,0 +1,51 @@
+"""Numbered create-only records: the one way to agree through a store without ``If-Match``.
+
+Whoever writes number ``n + 1`` first has it, and everyone else sees that the number is taken.
+Ledgers are numbered like this, and so can leases be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import ObjectExistsError, StoreError
+from storage.keys import number_of, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.stores import ObjectStore
+
+# A number is only lost to another writer who got it: so many in a row mean a store gone wrong.
+MAX_LOST_RACES: Final = 100
+
+
+def numbers(store: ObjectStore, prefix: str) -> list[int]:
+    """The numbers under ``prefix`` (with its slash), ascending; other objects are left alone."""
+    found = (number_of(key) for key in store.list_keys(prefix))
+    return sorted(number for number in found if number is not None)
+
+
+def append(store: ObjectStore, prefix: str, write: Callable[[int], bytes]) -> int:
+    """Create the next record: ``write`` turns the number it gets into its content.
+
+    Returns:
+        The number under which the record now lies.
+
+    Raises:
+        StoreError: the store refused, or 100 other writers in a row were quicker.
+    """
+    present = numbers(store, prefix)
+    number = present[-1] + 1 if present else 1
+    for _ in range(MAX_LOST_RACES):
+        key = numbered(prefix, number)
+        try:
+            store.put_bytes(key, write(number), content_type="application/json")
+        except ObjectExistsError:
+            number += 1
+        else:
+            return number
+    raise StoreError(
+        f"{store.uri}/{prefix}: {MAX_LOST_RACES} numbers in a row, the last {number - 1}, "
+        "were taken by others: expected a free one"
+    )
