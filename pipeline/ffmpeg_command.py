@@ -6,6 +6,7 @@ its pixels and in its tags. The same frames and options give the same bytes.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import ffmpeg
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 # A closed group of pictures this long: players seek to its start, files can be cut and joined
 # there.
 GOP_S = 2
+
+# A clock at least this fine, as most muxers choose; a multiple of the rate, or lengths get rounded.
+MIN_TICKS_PER_S = 10_000
 
 
 def encode_command(
@@ -69,6 +73,7 @@ def _output_options(
     video: VideoFormat, options: EncodeOptions, provenance: Provenance
 ) -> dict[str, object]:
     gop_frames = max(1, round(GOP_S * video.rate))
+    ticks_per_s = video.rate.numerator * math.ceil(MIN_TICKS_PER_S / video.rate.numerator)
     return {
         "format": "mp4",
         "vcodec": options.codec,
@@ -80,6 +85,8 @@ def _output_options(
         **_codec_options(options, gop_frames),
         # Without dates and versions, the same frames give the same bytes.
         "fflags": "+bitexact",
+        "video_track_timescale": ticks_per_s,
+        "movie_timescale": ticks_per_s,
         **({"movflags": "+faststart"} if options.faststart else {}),
         # One option may stand several times; its name in a dictionary may not.
         "metadata:g:0": f"title={provenance.one_line_title}",

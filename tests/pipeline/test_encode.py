@@ -65,18 +65,19 @@ def test_pixels_are_bt709_and_limited_range(tmp_path: Path) -> None:
         assert abs(int(luma[HEIGHT // 2, index * BAR_PX + BAR_PX // 2]) - expected) <= 1.5
 
 
-@pytest.mark.parametrize("num_frames", [1, 2, 161])
+@pytest.mark.parametrize("num_frames", [1, 3, 161])
 @pytest.mark.parametrize(
     ("fps", "rate"),
     [(16, Fraction(16)), (24, Fraction(24)), (23.976, Fraction(24000, 1001)), (30, Fraction(30))],
 )
+@pytest.mark.parametrize("options", [FAST, EncodeOptions()], ids=["intra", "b-frames"])
 def test_rate_and_length_are_exact(
-    tmp_path: Path, num_frames: int, fps: float, rate: Fraction
+    tmp_path: Path, num_frames: int, fps: float, rate: Fraction, options: EncodeOptions
 ) -> None:
     path = tmp_path / "video.mp4"
     form = video(num_frames, fps)
-    write(path, bars(num_frames), form)
-    info = check(path, form, FAST)
+    write(path, bars(num_frames), form, options)
+    info = check(path, form, options)
     assert (info.num_frames, info.fps) == (num_frames, rate)
     assert info.duration_s == num_frames / rate
 

@@ -7,7 +7,9 @@ from fractions import Fraction
 import pytest
 
 from pipeline.errors import EncodeError
-from tests.pipeline.clips import video
+from pipeline.request import VideoRequest
+from pipeline.video_format import VideoFormat
+from tests.pipeline.clips import HEIGHT, WIDTH, video
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
@@ -27,3 +29,22 @@ def test_rates_mean_what_people_mean(fps: float, rate: str) -> None:
 def test_retime_keeps_the_duration_of_whole_seconds() -> None:
     form = video(160, 16, 24)
     assert (form.num_output_frames, form.duration_s) == (240, Fraction(10))
+
+
+def test_format_of_a_request_keeps_both_rates() -> None:
+    request = VideoRequest(
+        id="fox",
+        prompt="a fox",
+        events=(),
+        negative_prompt="",
+        seed=1,
+        num_frames=81,
+        width=WIDTH,
+        height=HEIGHT,
+        fps=24,
+        engine_fps=16,
+        num_inference_steps=20,
+        guidance_scale=5,
+        flow_shift=3,
+    )
+    assert VideoFormat.of(request) == video(81, 16, 24)
