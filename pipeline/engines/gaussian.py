@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-# Variance and length in latent frames of each part of the process; variances add up to 1.
-_PARTS = ((0.50, 125.0), (0.35, 6.0), (0.15, 2.5))
+# Variance and length, in latent frames, of each part of the process; variances add up to 1.
+_LOOK = (0.55, 124.0)
+_MOTION = (0.25, 6.0)
+_DETAIL = (0.20, 0.7)
 
 _TEMPORAL_COMPRESSION = 4
 _SPATIAL_COMPRESSION = 8
@@ -80,10 +82,10 @@ def covariance(num_latent_frames: int) -> NDArray[np.float64]:
 
 
 def correlation(lag: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Correlation of two latent frames ``lag`` apart."""
-    (slow, slow_length), *others = _PARTS
-    total = slow * np.exp(-lag / slow_length)
-    for variance, length in others:
+    """Correlation of two latent frames ``lag >= 0`` apart: .40 at 40, .29 at 80."""
+    variance, length = _LOOK
+    total = variance * np.exp(-lag / length)
+    for variance, length in (_MOTION, _DETAIL):
         total = total + variance * np.exp(-0.5 * (lag / length) ** 2)
     return np.asarray(total)
 
