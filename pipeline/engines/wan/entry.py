@@ -1,0 +1,35 @@
+"""What an engine registry calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.engines.wan.checkpoint import read_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from pipeline.engines.protocol import Engine, EngineSpec
+
+
+def spec(folder: Path) -> EngineSpec:
+    """What a checkpoint folder can be rendered with. Imports neither torch nor diffusers.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or the parts don't fit together.
+    """
+    return read_spec(folder)
+
+
+def load(folder: Path, device: torch.device | str, dtype: torch.dtype) -> Engine:
+    """Load a checkpoint folder onto a device.
+
+    Raises:
+        WeightsError: something is missing, damaged or does not fit.
+    """
+    # diffusers and transformers take seconds to import: only who loads weights pays for them.
+    from pipeline.engines.wan.engine import WanEngine  # noqa: PLC0415
+
+    return WanEngine.load(folder, device=device, dtype=dtype)
