@@ -1,0 +1,1 @@
+"""Ray: segment actors, gangs, exchange, and what to make of their failures."""

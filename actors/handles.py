@@ -1,0 +1,176 @@
+"""The only place where actors are called: typed, named, with nothing retried by Ray.
+
+A task's name is what the Ray dashboard shows of it; an actor's own name and repr freeze when it is
+made, so they only tell its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ray
+
+from actors.failures import RAY_FAILURES, reraise
+from actors.segment import SegmentActor, StepReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from ray import ObjectRef
+    from ray.util.placement_group import PlacementGroup
+
+    from pipeline.delivery import Delivered, DeliveryOrder
+    from pipeline.engines.registry import EngineOptions
+    from pipeline.message import BoundaryMessage
+    from pipeline.plan import VideoPlan
+    from pipeline.segments import Partition
+    from pipeline.spans import Span
+    from pipeline.stores import StoreFactory
+
+T = TypeVar("T")
+
+# Long enough to remove a scratch file, short enough that nobody waits for a hung actor.
+CLOSE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepRefs:
+    """The three returns of one step, owned by the driver, so that they outlive the actor."""
+
+    to_left: ObjectRef[BoundaryMessage | None]
+    to_right: ObjectRef[BoundaryMessage | None]
+    report: ObjectRef[StepReport]
+
+
+class SegmentHandle:
+    """A segment actor, with the types that ``ray.remote`` takes away."""
+
+    def __init__(self, actor: Any, name: str) -> None:
+        self._actor = actor
+        self.name = name
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        group: PlacementGroup,
+        bundle: int,
+        *,
+        num_cpus: float,
+        num_gpus: float,
+        threads: int,
+        engine: EngineOptions,
+        store: StoreFactory,
+    ) -> SegmentHandle:
+        """Make the actor in its bundle; it loads its engine while the driver goes on."""
+        remote_class: Any = ray.remote(SegmentActor)
+        actor = remote_class.options(
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy=ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(
+                placement_group=group, placement_group_bundle_index=bundle
+            ),
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+        ).remote(engine, threads, store)
+        return cls(actor, name)
+
+    def identity(self) -> ObjectRef[tuple[str, int]]:
+        """Node id and process id, once the engine is loaded."""
+        return self._call("identity", "load engine")
+
+    def encode_prompts(self, plan: VideoPlan) -> ObjectRef[dict[str, NDArray[np.float32]]]:
+        """Embeddings of all prompts of a plan."""
+        return self._call("encode_prompts", f"{plan.request.id}/encode prompts", plan)
+
+    def begin(
+        self,
+        video: str,
+        epoch: int,
+        segment: int,
+        *,
+        plan: ObjectRef[VideoPlan],
+        partition: ObjectRef[Partition],
+        prompt_embeds: ObjectRef[dict[str, NDArray[np.float32]]],
+    ) -> ObjectRef[None]:
+        """Take over a segment."""
+        title = f"{video}/segment-{segment:03d}/begin"
+        return self._call("begin", title, epoch, plan, partition, segment, prompt_embeds)
+
+    def step(
+        self,
+        title: str,
+        epoch: int,
+        step: int,
+        from_left: ObjectRef[BoundaryMessage | None] | None,
+        from_right: ObjectRef[BoundaryMessage | None] | None,
+    ) -> StepRefs:
+        """Compute one step; Ray waits for the boundaries, which are top-level arguments."""
+        arguments = (epoch, step, from_left, from_right)
+        refs: list[ObjectRef[Any]] = self._actor.step.options(name=title).remote(*arguments)
+        return StepRefs(*refs)
+
+    def slots(self, epoch: int, span: Span, video: str) -> ObjectRef[NDArray[np.float32]]:
+        """Finished slots."""
+        return self._call("slots", f"{video}/slots {span}", epoch, span)
+
+    def open_delivery(
+        self, epoch: int, plan: ObjectRef[VideoPlan], order: DeliveryOrder, video: str
+    ) -> ObjectRef[None]:
+        """Make this actor the one that decodes, encodes and uploads."""
+        return self._call("open_delivery", f"{video}/open delivery", epoch, plan, order)
+
+    def push(
+        self, epoch: int, index: int, slots: ObjectRef[NDArray[np.float32]], video: str
+    ) -> ObjectRef[int]:
+        """Decode and encode the next run of slots."""
+        return self._call("push", f"{video}/decode {index:04d}", epoch, index, slots)
+
+    def deliver(self, epoch: int, video: str) -> ObjectRef[Delivered]:
+        """Complete, check and upload."""
+        return self._call("deliver", f"{video}/deliver", epoch)
+
+    def abandon(self) -> ObjectRef[None]:
+        """Forget the video at hand."""
+        return self._call("abandon", "abandon")
+
+    def close(self) -> ObjectRef[None]:
+        """Forget everything and tidy the local disk."""
+        return self._call("close", "close")
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        ray.kill(self._actor)
+
+    def _call(self, method: str, title: str, *arguments: Any) -> ObjectRef[Any]:
+        ref: ObjectRef[Any] = getattr(self._actor, method).options(name=title).remote(*arguments)
+        return ref
+
+
+def wait_for(refs: Sequence[ObjectRef[T]], *, timeout_s: float, doing: str) -> list[T]:
+    """The values of small results, in order.
+
+    Raises:
+        NightreelError: what the failure means, see ``actors.failures``.
+    """
+    try:
+        return list(ray.get(list(refs), timeout=timeout_s))
+    except RAY_FAILURES as error:
+        reraise(error, doing)
+
+
+def keep(value: T) -> ObjectRef[T]:
+    """Put a small value into the object store once, to be given to many calls."""
+    return ray.put(value)
+
+
+def close_all(handles: Sequence[SegmentHandle]) -> None:
+    """Let the actors tidy up, then end them; one that does not answer is ended all the same."""
+    refs = [handle.close() for handle in handles]
+    ray.wait(refs, num_returns=len(refs), timeout=CLOSE_TIMEOUT_S)
+    for handle in handles:
+        handle.kill()

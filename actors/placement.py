@@ -1,0 +1,115 @@
+"""Where a gang's actors go: a placement group, one bundle per actor, neighbours close together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+
+from actors.cluster import available_resources
+from pipeline.errors import ClusterError, ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GangOptions:
+    """How many actors render a video together, and what each of them gets.
+
+    Attributes:
+        actors: segment actors; 0 takes one per GPU of the cluster, or per CPU where there are none.
+        gpus_per_actor: GPUs of each actor, where the cluster has any.
+        threads_per_actor: threads of each actor's arithmetic. A number and not "all cores": the
+        last
+            bits of a matrix product may depend on it, and a video must not.
+        steps_ahead: steps that are queued on an actor beyond the one that it computes, 1 or 2.
+        placement_timeout_s: how long to wait for room on the cluster.
+        load_timeout_s: how long an actor may take to load its engine.
+        step_timeout_s: how long no actor may finish a step before the gang is given up.
+        decode_timeout_s: the same for a run of latents in the decoder, and for the upload.
+    """
+
+    actors: int = 0
+    gpus_per_actor: float = 1.0
+    threads_per_actor: int = 1
+    steps_ahead: int = 2
+    placement_timeout_s: float = 600.0
+    load_timeout_s: float = 1800.0
+    step_timeout_s: float = 3600.0
+    decode_timeout_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if self.actors < 0:
+            raise ConfigError(f"gang.actors = {self.actors}: expected 0 (all) or more")
+        if self.threads_per_actor < 1:
+            raise ConfigError(
+                f"gang.threads_per_actor = {self.threads_per_actor}: expected 1 or more"
+            )
+        if self.steps_ahead not in {1, 2}:
+            raise ConfigError(f"gang.steps_ahead = {self.steps_ahead}: expected 1 or 2")
+        if self.gpus_per_actor <= 0:
+            raise ConfigError(f"gang.gpus_per_actor = {self.gpus_per_actor}: expected more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one actor gets of the cluster."""
+
+    num_actors: int
+    num_cpus: float
+    num_gpus: float
+
+
+# Ray counts in ten-thousandths; a share rounded down always fits.
+_SHARE_STEP = 1e-4
+
+
+def share_out(options: GangOptions, resources: dict[str, float]) -> Share:
+    """How many actors, and how much of the cluster's total each gets.
+
+    With GPUs each actor has its own and no claim on CPUs but a small one. Without, CPUs are shared
+    evenly when there are more actors than CPUs: slower, never stuck.
+
+    Raises:
+        ClusterError: the cluster has neither GPU nor CPU, or fewer GPUs than were asked for.
+    """
+    gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
+    if cpus <= 0:
+        raise ClusterError(f"the cluster has no CPUs to run actors on: it has {resources}")
+    if gpus > 0:
+        room = int(gpus / options.gpus_per_actor)
+        count = options.actors or max(1, room)
+        if count > room:
+            raise ClusterError(
+                f"gang.actors = {count} with {options.gpus_per_actor:g} GPUs each needs "
+                f"{count * options.gpus_per_actor:g} GPUs; the cluster has {gpus:g}"
+            )
+        return Share(count, min(1.0, _rounded(cpus / count)), options.gpus_per_actor)
+    count = options.actors or max(1, int(cpus))
+    return Share(count, min(1.0, _rounded(cpus / count)), 0.0)
+
+
+def reserve(share: Share, timeout_s: float) -> PlacementGroup:
+    """Reserve the room for a gang, as close together as it can be.
+
+    Raises:
+        ClusterError: there is no room within the time, with what was asked for and what is free.
+    """
+    bundle = {"CPU": share.num_cpus}
+    if share.num_gpus:
+        bundle["GPU"] = share.num_gpus
+    group: PlacementGroup = placement_group([bundle] * share.num_actors, strategy="PACK")
+    if group.wait(timeout_seconds=timeout_s):
+        return group
+    remove_placement_group(group)
+    raise ClusterError(
+        f"no room for {share.num_actors} actors of {bundle} within {timeout_s:g} s; free now: "
+        f"{available_resources()}"
+    )
+
+
+def release(group: PlacementGroup) -> None:
+    """Give the room back."""
+    remove_placement_group(group)
+
+
+def _rounded(share: float) -> float:
+    return int(share / _SHARE_STEP) * _SHARE_STEP

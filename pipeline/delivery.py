@@ -1,0 +1,109 @@
+"""The last stretch of one video: slots in order in, verified objects out.
+
+    slots -> join -> stream decode -> ffmpeg -> check -> poster -> object store
+
+Nothing piles up: a push returns when ffmpeg has taken every frame that it led to, and the file has
+its final name in the store only after it was decoded again and found to be what was asked for.
+
+Shape suffixes: T slots, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.encode import VideoWriter
+from pipeline.join import Joiner
+from pipeline.poster import poster_jpeg
+from pipeline.probe import check
+from pipeline.video_format import VideoFormat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from pipeline.encode_options import EncodeOptions
+    from pipeline.engines.protocol import Engine
+    from pipeline.plan import VideoPlan
+    from pipeline.probe import VideoInfo
+    from pipeline.provenance import Provenance
+    from pipeline.stores import ObjectInfo, ObjectStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOrder:
+    """Where a video goes and how it is packed.
+
+    Attributes:
+        video_key, poster_key: keys in the object store.
+        encode: codec, quality and so on.
+        provenance: what the file says of its own making.
+    """
+
+    video_key: str
+    poster_key: str
+    encode: EncodeOptions
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What lies in the store, as the store confirmed it, and what decoding it again showed."""
+
+    video: ObjectInfo
+    poster: ObjectInfo
+    info: VideoInfo
+
+
+class VideoDelivery:
+    """Decodes, encodes, checks and uploads one video, fed with its slots in order."""
+
+    def __init__(self, plan: VideoPlan, order: DeliveryOrder, engine: Engine, folder: Path) -> None:
+        """Open the stream; ``folder`` is local scratch space for the unfinished file."""
+        self._order = order
+        self._format = VideoFormat.of(plan.request)
+        self._joiner = Joiner(plan.boundary)
+        self._decoder = engine.stream_decoder()
+        self._path = folder / "video.mp4"
+        self._writer = VideoWriter(self._path, self._format, order.encode, order.provenance)
+
+    def push(self, slots_TCHW: Tensor) -> int:
+        """Take the next slots; give the number of frames that ffmpeg has taken so far.
+
+        Raises:
+            EncodeError: ffmpeg failed.
+            StoreFullError: the scratch disk is full.
+        """
+        for frames in self._decoder.push(self._joiner.push(slots_TCHW)):
+            self._writer.write(frames)
+        return self._writer.num_written
+
+    def finish(self, store: ObjectStore) -> Delivered:
+        """Complete the file, check it by decoding it, and upload video and poster.
+
+        An object that is there already under these keys was made from the same request by the same
+        engine: it is left as it is if its checksum agrees, and replaced if not.
+
+        Raises:
+            EncodeError: the file is not what was asked for.
+            StoreError: the upload failed.
+        """
+        self._writer.close()
+        info = check(self._path, self._format, self._order.encode)
+        poster = poster_jpeg(self._writer.poster_frame, self._order.provenance)
+        video = store.put_file(
+            self._order.video_key, self._path, content_type="video/mp4", overwrite=True
+        )
+        return Delivered(
+            video=video,
+            poster=store.put_bytes(
+                self._order.poster_key, poster, content_type="image/jpeg", overwrite=True
+            ),
+            info=info,
+        )
+
+    def abandon(self) -> None:
+        """Stop ffmpeg and remove the unfinished file."""
+        self._writer.abort()
