@@ -84,12 +84,16 @@ class Checkpoint:
         _check_transformer(transformer, vae, text_encoder, settings)
         patch_size = _patch_size(transformer)
         spatial, temporal = _compression(vae)
+        size_multiple_px = spatial * math.lcm(*patch_size[1:])
+        for key in ("width", "height"):
+            if settings.integer(key) % size_multiple_px:
+                raise settings.wrong(key, f"a multiple of {size_multiple_px}")
         spec = EngineSpec(
             name="wan",
             channels=vae.integer("z_dim", 16),
             temporal_compression=temporal,
             spatial_compression=spatial,
-            size_multiple_px=spatial * math.lcm(*patch_size[1:]),
+            size_multiple_px=size_multiple_px,
             window_latent_frames=settings.integer("window_latent_frames"),
             fps=settings.number("fps"),
             width=settings.integer("width"),

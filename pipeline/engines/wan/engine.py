@@ -60,11 +60,9 @@ class WanEngine:
         """
         checkpoint = Checkpoint.open(folder)
         device = torch.device(device)
-        prompt_encoder = PromptEncoder(
-            load_tokenizer(folder / "tokenizer"),
-            load_text_encoder(folder / "text_encoder", device, dtype),
-            checkpoint.max_sequence_length,
-        )
+        text_encoder = load_text_encoder(folder / "text_encoder", device, dtype)
+        tokenizer = load_tokenizer(folder / "tokenizer", text_encoder.config.vocab_size)
+        prompt_encoder = PromptEncoder(tokenizer, text_encoder, checkpoint.max_sequence_length)
         return cls(
             checkpoint,
             transformer=load_transformer(folder / "transformer", device, dtype),

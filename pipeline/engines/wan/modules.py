@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed, WanTransformer3DModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers.models.umt5.configuration_umt5 import UMT5Config
 from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
 from transformers.utils import logging as transformers_logging
 
 from pipeline.engines.wan.weights import TensorEntry, check_tensors, read_header, weight_files
+from pipeline.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +37,10 @@ def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype) -> 
     """The ``WanTransformer3DModel`` in ``folder``, in evaluation mode.
 
     Raises:
-        WeightsError: tensors are missing, unknown or of another shape.
+        WeightsError: the configuration describes no network, or tensors are missing, unknown or of
+            another shape.
     """
-    config = WanTransformer3DModel.load_config(folder)
-    with torch.device("meta"):
-        model = WanTransformer3DModel.from_config(config)
+    model = _build(WanTransformer3DModel, folder)
     # The rotary table is computed when the network is built and is in no file.
     model.rope = WanRotaryPosEmbed(
         model.config.attention_head_dim, model.config.patch_size, model.config.rope_max_seq_len
@@ -52,23 +52,19 @@ def load_vae(folder: Path, device: torch.device) -> Any:
     """The ``AutoencoderKLWan`` in ``folder``, in fp32 and evaluation mode.
 
     Raises:
-        WeightsError: tensors are missing, unknown or of another shape.
+        WeightsError: as for ``load_transformer``.
     """
-    config = AutoencoderKLWan.load_config(folder)
-    with torch.device("meta"):
-        model = AutoencoderKLWan.from_config(config)
-    return _fill(model, folder, device, torch.float32)
+    return _fill(_build(AutoencoderKLWan, folder), folder, device, torch.float32)
 
 
 def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The ``UMT5EncoderModel`` in ``folder``, in evaluation mode.
 
     Raises:
-        WeightsError: tensors are missing, unknown or of another shape.
+        WeightsError: as for ``load_transformer``.
     """
-    config = UMT5Config.from_pretrained(folder, local_files_only=True)
-    with torch.device("meta"):
-        blank = UMT5EncoderModel(config)
+    with _described(folder), torch.device("meta"):
+        blank = UMT5EncoderModel(UMT5Config.from_pretrained(folder, local_files_only=True))
     # Published files hold the shared embedding under one of its names or under both.
     tied = ["encoder.embed_tokens.weight", "shared.weight"]
     check_tensors(_shapes(blank), _entries(folder, "model"), optional=tied)
@@ -77,6 +73,21 @@ def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) ->
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )
     return model.eval().requires_grad_(requires_grad=False).to(device)
+
+
+def _build(network: Any, folder: Path) -> Any:
+    """The network that ``config.json`` describes, without storage for its tensors."""
+    with _described(folder), torch.device("meta"):
+        return network.from_config(network.load_config(folder))
+
+
+@contextmanager
+def _described(folder: Path) -> Iterator[None]:
+    """Name the file when values in it break the network's constructor in whatever way."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        raise WeightsError(f"{folder / 'config.json'}: describes no network: {error}") from error
 
 
 def _fill(model: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -121,7 +132,11 @@ def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 def _read(entries: list[TensorEntry]) -> Iterator[tuple[str, Tensor]]:
     """Names and memory-mapped tensors, one file open at a time."""
     for path in dict.fromkeys(entry.path for entry in entries):
-        with safe_open(path, framework="pt") as file:
+        try:
+            file: Any = safe_open(path, framework="pt")
+        except SafetensorError as error:
+            raise WeightsError(f"{path}: not a valid safetensors file: {error}") from error
+        with file:
             for entry in entries:
                 if entry.path == path:
                     yield entry.name, file.get_tensor(entry.name)

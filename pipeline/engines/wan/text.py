@@ -19,16 +19,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, vocab_size: int) -> Any:
     """The tokenizer in ``folder``, of whatever class its configuration names.
 
     Raises:
-        WeightsError: it is damaged or incomplete.
+        WeightsError: it is damaged or incomplete, or has tokens beyond the ``vocab_size`` that the
+            text encoder knows.
     """
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{folder}: got no usable tokenizer, expected one: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, LookupError, TypeError, ImportError) as error:
+        raise WeightsError(f"{folder}: got no tokenizer that can be loaded: {error}") from error
+    if len(tokenizer) > vocab_size:
+        raise WeightsError(
+            f"{folder}: got {len(tokenizer)} tokens, expected no more than the text encoder's "
+            f"{vocab_size}"
+        )
+    if tokenizer.pad_token is None:
+        raise WeightsError(f"{folder}: got no pad_token, expected one: prompts are padded")
+    return tokenizer
 
 
 class PromptEncoder:

@@ -1,0 +1,219 @@
+"""What is read from a folder's configuration, and what is said of a folder that is no good."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.engines.wan.checkpoint import Checkpoint, read_spec
+from pipeline.engines.wan.engine import WanEngine
+from pipeline.errors import WeightsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRANSFORMER_FILE = "transformer/diffusion_pytorch_model.safetensors"
+# What the published repositories have in their configs, but for keys that nothing here reads.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "model_index.json": {"_class_name": "WanPipeline", "_diffusers_version": "0.33.0.dev0"},
+    "transformer/config.json": {
+        "_class_name": "WanTransformer3DModel",
+        "image_dim": None,
+        "in_channels": 16,
+        "out_channels": 16,
+        "patch_size": [1, 2, 2],
+        "rope_max_seq_len": 1024,
+        "text_dim": 4096,
+    },
+    "vae/config.json": {
+        "_class_name": "AutoencoderKLWan",
+        "dim_mult": [1, 2, 4, 4],
+        "latents_mean": [0.0] * 16,
+        "latents_std": [1.0] * 16,
+        "temperal_downsample": [False, True, True],
+        "z_dim": 16,
+    },
+    "text_encoder/config.json": {"model_type": "umt5", "d_model": 4096},
+    "tokenizer/tokenizer_config.json": {"tokenizer_class": "T5Tokenizer"},
+    "scheduler/scheduler_config.json": {"_class_name": "UniPCMultistepScheduler", "flow_shift": 3},
+}
+WAN_22_5B: dict[str, dict[str, Any]] = {
+    "model_index.json": {"expand_timesteps": True, "boundary_ratio": None},
+    "transformer/config.json": {"in_channels": 48, "out_channels": 48},
+    "vae/config.json": {
+        "latents_mean": [0.0] * 48,
+        "latents_std": [1.0] * 48,
+        "z_dim": 48,
+        "patch_size": 2,
+        "scale_factor_spatial": 16,
+        "scale_factor_temporal": 4,
+        "is_residual": True,
+    },
+}
+
+
+def published(folder: Path, changes: dict[str, dict[str, Any]]) -> Path:
+    for name, values in (PUBLISHED | {"nightreel.json": {}}).items():
+        merged = values | changes.get(name, {})
+        if merged:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(json.dumps(merged))
+    for stem in (TRANSFORMER_FILE, "vae/diffusion_pytorch_model.safetensors"):
+        save_file({"a": torch.zeros(2)}, folder / stem)
+    save_file({"a": torch.zeros(2)}, folder / "text_encoder/model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def copy(folders: dict[str, Path], tmp_path: Path) -> Path:
+    """A whole checkpoint that a test may damage."""
+    return shutil.copytree(folders["2.1"], tmp_path / "copy")
+
+
+def test_published_wan_21(tmp_path: Path) -> None:
+    spec = read_spec(published(tmp_path, {}))
+    assert (spec.channels, spec.temporal_compression, spec.spatial_compression) == (16, 4, 8)
+    assert (spec.size_multiple_px, spec.window_latent_frames, spec.fps) == (16, 21, 16.0)
+    assert (spec.width, spec.height, spec.num_inference_steps) == (832, 480, 20)
+    assert (spec.guidance_scale, spec.flow_shift) == (5.0, 3.0)
+    assert spec.latent_shape(832, 480) == (16, 60, 104)
+
+
+def test_published_wan_22_5b(tmp_path: Path) -> None:
+    checkpoint = Checkpoint.open(published(tmp_path, WAN_22_5B))
+    assert (checkpoint.spec.channels, checkpoint.spec.size_multiple_px) == (48, 32)
+    assert checkpoint.spec.latent_shape(832, 480) == (48, 30, 52)
+    assert checkpoint.expand_timesteps
+    assert checkpoint.max_sequence_length == 512
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "own", "expected"),
+    [
+        ({"flow_shift": None, "shift": 7.0}, {}, 7.0),
+        ({"flow_shift": None}, {}, 5.0),
+        ({"flow_shift": 3.0}, {"flow_shift": 8}, 8.0),
+    ],
+)
+def test_flow_shift(
+    tmp_path: Path, scheduler: dict[str, Any], own: dict[str, Any], expected: float
+) -> None:
+    changes = {"scheduler/scheduler_config.json": scheduler, "nightreel.json": own}
+    assert read_spec(published(tmp_path, changes)).flow_shift == expected
+
+
+def test_own_settings_win(tmp_path: Path) -> None:
+    own = {"window_latent_frames": 33, "fps": 24, "width": 64, "num_inference_steps": 8}
+    spec = read_spec(published(tmp_path, {"nightreel.json": own}))
+    assert (spec.window_latent_frames, spec.fps, spec.width, spec.height) == (33, 24.0, 64, 480)
+    assert spec.num_inference_steps == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("model_index.json", {"_class_name": "FluxPipeline"}, "'FluxPipeline'.*'WanPipeline'"),
+        ("model_index.json", {"boundary_ratio": 0.9}, "boundary_ratio: got 0.9"),
+        ("transformer/config.json", {"in_channels": 36}, "got 36, expected the 16 latent channels"),
+        ("transformer/config.json", {"image_dim": 1280}, "image_dim: got 1280, expected None"),
+        ("transformer/config.json", {"text_dim": 8}, "text_dim: got 8, expected d_model"),
+        ("transformer/config.json", {"patch_size": [2, 2, 2]}, r"patch_size: got \[2, 2, 2\]"),
+        ("transformer/config.json", {"rope_max_seq_len": 9}, "window_latent_frames: got 21"),
+        ("vae/config.json", {"z_dim": "16"}, "z_dim: got '16', expected a whole number"),
+        ("vae/config.json", {"patch_size": 2}, "scale_factor_spatial: got None, expected 16"),
+        ("vae/config.json", {"scale_factor_temporal": 8}, "got 8, expected 4"),
+        ("vae/config.json", {"temperal_downsample": [True]}, "expected 3 values"),
+        ("vae/config.json", {"latents_std": [1.0]}, "latents_std.*expected 16 numbers"),
+        ("vae/config.json", {"dim_mult": 4}, "dim_mult: got 4, expected a list"),
+        ("text_encoder/config.json", {"model_type": "t5"}, "got 't5', expected 'umt5'"),
+        ("scheduler/scheduler_config.json", {"flow_shift": -1}, "flow_shift: got -1"),
+        ("nightreel.json", {"steps": 4}, r"nightreel.json: got unknown \['steps'\]"),
+        ("nightreel.json", {"width": 100}, "width: got 100, expected a multiple of 16"),
+        ("nightreel.json", {"fps": 0}, "fps: got 0, expected more than 0"),
+        ("nightreel.json", {"window_latent_frames": 2.5}, "got 2.5, expected a whole number"),
+    ],
+)
+def test_configs_that_do_not_fit(
+    tmp_path: Path, name: str, values: dict[str, Any], message: str
+) -> None:
+    folder = published(tmp_path, {name: values})
+    with pytest.raises(WeightsError, match=message) as caught:
+        read_spec(folder)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_index.json",
+        "transformer/config.json",
+        TRANSFORMER_FILE,
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "scheduler/scheduler_config.json",
+    ],
+)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(WeightsError, match=f"{name}: no such file"):
+        read_spec(copy)
+
+
+def test_a_missing_folder_is_named(copy: Path) -> None:
+    with pytest.raises(WeightsError, match="nowhere: no such folder"):
+        read_spec(copy / "nowhere")
+    shutil.rmtree(copy / "tokenizer")
+    with pytest.raises(WeightsError, match="tokenizer: no such folder"):
+        read_spec(copy)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "\x00"])
+def test_a_damaged_config_is_named(copy: Path, text: str) -> None:
+    (copy / "vae" / "config.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"vae/config\.json"):
+        read_spec(copy)
+
+
+def load(folder: Path) -> WanEngine:
+    return WanEngine.load(folder, device="cpu", dtype=torch.float32)
+
+
+def test_tensors_that_do_not_fit_are_named(copy: Path) -> None:
+    tensors = load_file(copy / TRANSFORMER_FILE)
+    missing = {k: v for k, v in tensors.items() if k != "proj_out.bias"}
+    save_file(missing | {"proj_in.bias": torch.zeros(1)}, copy / TRANSFORMER_FILE)
+    with pytest.raises(WeightsError, match=r"missing.*'proj_out.bias'.*unknown \['proj_in.bias'\]"):
+        load(copy)
+    save_file(tensors | {"proj_out.bias": torch.zeros(3)}, copy / TRANSFORMER_FILE)
+    with pytest.raises(WeightsError, match=r"proj_out.bias \(got \[3\], expected \[64\]\)"):
+        load(copy)
+
+
+def test_a_config_that_describes_no_network_is_named(copy: Path) -> None:
+    path = copy / "transformer" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_layers": "two"}))
+    with pytest.raises(WeightsError, match=r"transformer/config\.json: describes no network"):
+        load(copy)
+
+
+@pytest.mark.parametrize("text", ["{}", "not json", '{"version": "1.0", "model": {"type": "X"}}'])
+def test_a_damaged_tokenizer_is_named(copy: Path, text: str) -> None:
+    (copy / "tokenizer" / "tokenizer.json").write_text(text)
+    with pytest.raises(WeightsError, match="tokenizer"):
+        load(copy)
+
+
+def test_a_vocabulary_beyond_the_text_encoder_is_refused(copy: Path) -> None:
+    name = "text_encoder/model.safetensors"
+    tensors = load_file(copy / name)
+    config = copy / "text_encoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"vocab_size": 100}))
+    save_file({k: v[:100] if v.shape[0] > 250 else v for k, v in tensors.items()}, copy / name)
+    with pytest.raises(WeightsError, match="expected no more than the text encoder's 100"):
+        load(copy)
