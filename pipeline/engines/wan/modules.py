@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+# One tensor under two names; files hold it under either or both.
+TIED_EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
+
 
 def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The ``WanTransformer3DModel`` in ``folder``, in evaluation mode.
@@ -65,9 +68,10 @@ def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) ->
     """
     with _described(folder), torch.device("meta"):
         blank = UMT5EncoderModel(UMT5Config.from_pretrained(folder, local_files_only=True))
-    # Published files hold the shared embedding under one of its names or under both.
-    tied = ["encoder.embed_tokens.weight", "shared.weight"]
-    check_tensors(_shapes(blank), _entries(folder, "model"), optional=tied)
+    entries = _entries(folder, "model")
+    if not any(entry.name in TIED_EMBEDDINGS for entry in entries):
+        raise WeightsError(f"{folder}: missing tensors: one of {list(TIED_EMBEDDINGS)}")
+    check_tensors(_shapes(blank), entries, optional=TIED_EMBEDDINGS)
     with _no_progress_bar():
         model = UMT5EncoderModel.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True

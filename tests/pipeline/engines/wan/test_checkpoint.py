@@ -195,6 +195,18 @@ def test_tensors_that_do_not_fit_are_named(copy: Path) -> None:
         load(copy)
 
 
+def test_the_text_embedding_may_have_either_name_but_must_be_there(copy: Path) -> None:
+    path = copy / "text_encoder/model.safetensors"
+    tensors = load_file(path)
+    expected = load(copy).encode_prompts(["a red ball"])[0]
+    embedding = tensors.pop("shared.weight")
+    save_file(tensors | {"encoder.embed_tokens.weight": embedding}, path, {"format": "pt"})
+    assert torch.allclose(load(copy).encode_prompts(["a red ball"])[0], expected, atol=1e-5)
+    save_file(tensors, path)
+    with pytest.raises(WeightsError, match=r"missing tensors: one of \['shared.weight'"):
+        load(copy)
+
+
 def test_a_config_that_describes_no_network_is_named(copy: Path) -> None:
     path = copy / "transformer" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"num_layers": "two"}))
