@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LAYOUTS = ("2.1", "2.2-5b")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
