@@ -72,19 +72,21 @@ class EncodeOptions:
 
     def __post_init__(self) -> None:
         if self.codec not in _ENCODERS:
-            raise ConfigError(f"codec = {self.codec!r}: expected one of {', '.join(_ENCODERS)}")
+            raise ConfigError(
+                f"encode.codec = {self.codec!r}: expected one of {', '.join(_ENCODERS)}"
+            )
         encoder = _ENCODERS[self.codec]
         if self.pixel_format not in encoder.pixel_formats:
             raise ConfigError(
-                f"pixel_format = {self.pixel_format!r}: {self.codec} writes "
+                f"encode.pixel_format = {self.pixel_format!r}: {self.codec} writes "
                 f"{', '.join(encoder.pixel_formats)}"
             )
         if not math.isfinite(self.quality) or not 0 <= self.quality <= encoder.max_crf:
             raise ConfigError(
-                f"crf = {self.crf!r}: {self.codec} takes 0 (best) to {encoder.max_crf:g}"
+                f"encode.crf = {self.crf!r}: {self.codec} takes 0 (best) to {encoder.max_crf:g}"
             )
         if self.threads < 1:
-            raise ConfigError(f"threads = {self.threads}: expected at least 1")
+            raise ConfigError(f"encode.threads = {self.threads}: expected at least 1")
 
     @property
     def stream_codec(self) -> str:

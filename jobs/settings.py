@@ -1,0 +1,114 @@
+"""Everything that can be set for a job, as one frozen tree, checked as a whole.
+
+A section stands beside the code that it is for, where there is such code; here are the sections
+that speak of the job itself, and the root. Reading them from files is ``jobs.config``'s business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from actors.cluster import LOCAL, ClusterOptions
+from actors.placement import GangOptions
+from pipeline.boundary import BoundaryOptions
+from pipeline.encode_options import EncodeOptions
+from pipeline.engines.registry import EngineOptions
+from pipeline.errors import ConfigError
+from pipeline.noise import NoiseOptions
+from pipeline.prompts import PromptOptions
+from pipeline.request import MAX_SEED, VideoDefaults
+from pipeline.solvers import SamplerOptions
+from storage.connection import S3Options
+
+# Ray refuses a smaller object store.
+MIN_OBJECT_STORE_BYTES = 75 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """What is kept beside the video.
+
+    Attributes:
+        keep_latents: retention of the finished latents: ``never`` stored at all, ``until_done`` so
+            that a lost decoder need not sample again, or ``always``.
+        poster: store a still picture of every video.
+    """
+
+    keep_latents: Literal["never", "until_done", "always"] = "until_done"
+    poster: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobConfig:
+    """Everything that can be set for a job."""
+
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    sampler: SamplerOptions = field(default_factory=SamplerOptions)
+    boundary: BoundaryOptions = field(default_factory=BoundaryOptions)
+    noise: NoiseOptions = field(default_factory=NoiseOptions)
+    prompts: PromptOptions = field(default_factory=PromptOptions)
+    defaults: VideoDefaults = field(default_factory=VideoDefaults)
+    gang: GangOptions = field(default_factory=GangOptions)
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    store: S3Options = field(default_factory=S3Options)
+    ray: ClusterOptions = field(default_factory=ClusterOptions)
+
+    def __post_init__(self) -> None:
+        _check_engine(self.engine)
+        _check_defaults(self.defaults)
+        _check_ray(self.ray)
+
+
+def _check_engine(engine: EngineOptions) -> None:
+    if engine.weights and engine.name == "gaussian":
+        raise ConfigError(f"engine.weights = {engine.weights!r}: engine 'gaussian' has no weights")
+    if "://" in engine.weights:
+        raise ConfigError(f"engine.weights = {engine.weights!r}: expected a folder on this machine")
+
+
+def _check_defaults(defaults: VideoDefaults) -> None:
+    _positive("defaults.duration_s", defaults.duration_s)
+    for name in ("width", "height", "num_inference_steps"):
+        value = getattr(defaults, name)
+        if value is not None:
+            _at_least(f"defaults.{name}", value, 1)
+    if defaults.guidance_scale is not None:
+        _not_negative("defaults.guidance_scale", defaults.guidance_scale)
+    if defaults.flow_shift is not None:
+        _positive("defaults.flow_shift", defaults.flow_shift)
+    if defaults.seed is not None and not 0 <= defaults.seed <= MAX_SEED:
+        raise ConfigError(f"defaults.seed = {defaults.seed}: expected 0 to {MAX_SEED}")
+
+
+def _check_ray(ray: ClusterOptions) -> None:
+    least = {"num_cpus": 1, "object_store_memory_bytes": MIN_OBJECT_STORE_BYTES}
+    for name, at_least in least.items():
+        value = getattr(ray, name)
+        if value is None:
+            continue
+        _at_least(f"ray.{name}", value, at_least)
+        if ray.address not in {"", LOCAL}:
+            raise ConfigError(
+                f"ray.{name} = {value}: a running cluster (ray.address = {ray.address!r}) "
+                "has its own"
+            )
+    if not ray.namespace:
+        raise ConfigError("ray.namespace = '': expected a name")
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{key} = {value}: expected at least {least}")
+
+
+def _positive(key: str, value: float) -> None:
+    if not math.isfinite(value) or value <= 0:
+        raise ConfigError(f"{key} = {value}: expected a positive finite number")
+
+
+def _not_negative(key: str, value: float) -> None:
+    if not math.isfinite(value) or value < 0:
+        raise ConfigError(f"{key} = {value}: expected a finite number, 0 or more")
