@@ -1,0 +1,58 @@
+# Everything needs only make and Python 3.11. Each target sets up its own virtual environment first.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUTPUT ?= out
+
+# Pinned down to build requirements; no bytecode of other checkouts, no version nagging.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-slow lint format bench train-embedded evaluate-embedded clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## Render examples/demo.parquet with the embedded model into ./out
+	$(BIN)/nightreel render examples/demo.parquet --output $(OUTPUT)
+
+test: $(VENV)/.installed-dev  ## Lint, type-check and run the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.installed-dev  ## Run the tests that take longer
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.installed-dev  ## Lint and type-check only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to its README
+	$(BIN)/python -m benchmarks.seams
+	$(BIN)/python -m benchmarks.scaling
+
+MINUTES ?= 100
+train-embedded: $(VENV)/.installed-dev  ## Train the embedded model (MINUTES=100 a piece)
+	$(BIN)/python -m jobs.embedded train --minutes $(MINUTES)
+
+clean:  ## Remove what make built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
