@@ -6,7 +6,7 @@ The only place that knows OmegaConf. What comes out is a ``JobConfig``: plain, t
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError
 from storage.fingerprint import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from storage.fingerprint import OptionValue
@@ -81,18 +81,6 @@ def merge(layers: Sequence[ConfigLayer]) -> JobConfig:
         raise ConfigError(f"{error}{_place_in(str(error), places)}") from error
     assert isinstance(config, JobConfig)
     return config
-
-
-def with_ray_address(config: JobConfig, environ: Mapping[str, str]) -> JobConfig:
-    """The configuration with ``RAY_ADDRESS`` in force, if that is set and ``ray.address`` is not.
-
-    Raises:
-        ConfigError: settings that are only for a cluster started here.
-    """
-    address = environ.get("RAY_ADDRESS", "")
-    if config.ray.address or not address:
-        return config
-    return replace(config, ray=replace(config.ray, address=address))
 
 
 def canonical(config: JobConfig) -> dict[str, Any]:

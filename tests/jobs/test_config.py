@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.config import canonical, config_hash, load_config, with_ray_address
+from jobs.config import canonical, config_hash, load_config
 from jobs.layers import preset_layer, preset_names
 from jobs.settings import JobConfig
 from pipeline.encode_options import EncodeOptions
@@ -216,13 +216,3 @@ def test_defaults_can_be_replaced_in_code() -> None:
     assert config.defaults.duration_s == 5
     with pytest.raises(ConfigError):
         replace(JobConfig(), defaults=VideoDefaults(duration_s=-5))
-
-
-def test_ray_address_counts_where_the_configuration_names_none() -> None:
-    environ = {"RAY_ADDRESS": "head:6379"}
-    assert with_ray_address(load_config(), environ).ray.address == "head:6379"
-    assert with_ray_address(load_config(), {}) == load_config()
-    local = load_config(overrides=["ray.address=local", "ray.num_cpus=2"])
-    assert with_ray_address(local, environ) == local
-    with pytest.raises(ConfigError, match=r"ray\.num_cpus = 2: a running cluster"):
-        with_ray_address(load_config(overrides=["ray.num_cpus=2"]), environ)
