@@ -14,10 +14,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import secrets
 import time
-import zlib
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import ObjectExistsError
@@ -25,6 +23,7 @@ from pipeline.stores import ObjectInfo
 from storage.checksum import chunks, crc32_of_file
 from storage.keys import checked
 from storage.local_errors import named
+from storage.unfinished import TEMPORARY, fill, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,10 +31,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("nightreel.storage.local")
 
-TEMPORARY: Final = ".nightreel-unfinished-"
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-# ``delete`` prunes empty folders, possibly between another writer's mkdir and its open.
-_OPEN_TRIES: Final = 5
 
 
 class LocalStore:
@@ -87,8 +83,8 @@ class LocalStore:
     def get_file(self, key: str, path: Path) -> ObjectInfo:
         """Copy an object out to ``path``, which then is whole or unchanged."""
         with named(self.uri, key), self._path(key).open("rb") as source:
-            with _unfinished(path.parent) as temporary:
-                size_bytes, crc32 = _fill(temporary, chunks(source))
+            with unfinished(path.parent) as temporary:
+                size_bytes, crc32 = fill(temporary, chunks(source))
                 temporary.replace(path)
             return ObjectInfo(key, size_bytes, crc32)
 
@@ -128,12 +124,10 @@ class LocalStore:
             StoreAccessError: the folder can't be made or written to.
             StoreFullError: the disk is full.
         """
-        with named(self.uri, "a test file"):
-            self._root.mkdir(parents=True, exist_ok=True)
-            with _unfinished(self._root) as temporary:
-                _fill(temporary, (b"nightreel",))
+        with named(self.uri, "a test file"), unfinished(self._root) as temporary:
+            fill(temporary, (b"nightreel",))
 
-    def sweep_unfinished(self, older_than_s: float) -> int:
+    def sweepunfinished(self, older_than_s: float) -> int:
         """Remove what writers left that died at least ``older_than_s`` ago; how many there were."""
         limit_s = time.time() - older_than_s
         removed = 0
@@ -153,9 +147,8 @@ class LocalStore:
         with named(self.uri, key):
             if not overwrite and path.exists():
                 raise _taken(self.uri, key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _unfinished(path.parent) as temporary:
-                size_bytes, crc32 = _fill(temporary, data)
+            with unfinished(path.parent) as temporary:
+                size_bytes, crc32 = fill(temporary, data)
                 if overwrite:
                     temporary.replace(path)
                 elif not _linked(temporary, path):
@@ -166,36 +159,6 @@ class LocalStore:
 
 def _taken(uri: str, key: str) -> ObjectExistsError:
     return ObjectExistsError(f"{uri}/{key}: already there, and this write must not replace it")
-
-
-@contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """An empty temporary file in ``folder``, gone at the end whatever happens."""
-    path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
-    for tries_left in reversed(range(_OPEN_TRIES)):
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            break
-        except FileNotFoundError:
-            if not tries_left:
-                raise
-            folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _fill(path: Path, data: Iterable[bytes]) -> tuple[int, int]:
-    size_bytes = crc32 = 0
-    with path.open("wb") as file:
-        for piece in data:
-            file.write(piece)
-            size_bytes += len(piece)
-            crc32 = zlib.crc32(piece, crc32)
-        file.flush()
-        os.fsync(file.fileno())
-    return size_bytes, crc32
 
 
 def _linked(temporary: Path, path: Path) -> bool:

@@ -21,6 +21,15 @@ from pipeline.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+class ConflictError(StoreUnavailableError):
+    """Another writer was at the same key, or the upload is gone: do the whole write again."""
+
+
+class NotSupportedError(StoreError):
+    """The server doesn't know the request or one of its options."""
+
+
 _BY_CODE: Final[dict[str, type[StoreError]]] = {
     "AccessDenied": StoreAccessError,
     "AllAccessDisabled": StoreAccessError,
@@ -39,7 +48,8 @@ _BY_CODE: Final[dict[str, type[StoreError]]] = {
     "QuotaExceeded": StoreFullError,
     "XMinioStorageFull": StoreFullError,
     "NoSuchBucket": StoreUnavailableError,
-    "NoSuchUpload": StoreUnavailableError,
+    "NoSuchUpload": ConflictError,
+    "NotImplemented": NotSupportedError,
     "PermanentRedirect": StoreUnavailableError,
     "RequestTimeout": StoreUnavailableError,
     "SlowDown": StoreUnavailableError,
@@ -52,9 +62,10 @@ _BY_STATUS: Final[dict[int, type[StoreError]]] = {
     403: StoreAccessError,
     404: ObjectMissingError,
     408: StoreUnavailableError,
-    409: StoreUnavailableError,
+    409: ConflictError,
     412: ObjectExistsError,
     429: StoreUnavailableError,
+    501: NotSupportedError,
     507: StoreFullError,
 }
 _ACCESS: Final = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from pipeline.errors import ManifestError, StoreUnavailableError
+from pipeline.errors import ManifestError, ObjectCorruptError, StoreUnavailableError
 from storage.backoff import retry
 from storage.s3_errors import translated
 
@@ -58,23 +58,44 @@ class S3RangeReader(io.RawIOBase):
         end = min(self._place + len(target), self._size_bytes)
         if end <= self._place:
             return 0
-        data = retry(lambda: self._range(self._place, end), BODY_ATTEMPTS, (StoreUnavailableError,))
+        try:
+            data = read_range(
+                self._client,
+                self._bucket,
+                self._key,
+                start=self._place,
+                end=end,
+                etag=self._etag,
+            )
+        except ObjectCorruptError as error:
+            raise ManifestError(str(error)) from error
         target[: len(data)] = data
         self._place += len(data)
         return len(data)
 
-    def _range(self, start: int, end: int) -> bytes:
-        where = f"s3://{self._bucket}/{self._key}"
+
+def read_range(
+    client: S3Client, bucket: str, key: str, *, start: int, end: int, etag: str
+) -> bytes:
+    """Bytes ``start`` to ``end`` (not included) of an object; broken answers are asked for again.
+
+    Raises:
+        ObjectCorruptError: the object's ETag is not ``etag``.
+        StoreError: the server refused or can't be reached.
+    """
+    where = f"s3://{bucket}/{key}"
+
+    def read() -> bytes:
         with translated(where):
-            answer = self._client.get_object(
-                Bucket=self._bucket, Key=self._key, Range=f"bytes={start}-{end - 1}"
-            )
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")
             data = answer["Body"].read()
-        if answer["ETag"] != self._etag:
-            raise ManifestError(f"{where}: changed while it was being read")
+        if answer["ETag"] != etag:
+            raise ObjectCorruptError(f"{where}: changed while it was being read")
         if len(data) != end - start:
             raise StoreUnavailableError(f"{where}: got {len(data)} bytes, expected {end - start}")
         return data
+
+    return retry(read, BODY_ATTEMPTS, (StoreUnavailableError,))
 
 
 def open_object(client: S3Client, bucket: str, key: str, size_bytes: int, etag: str) -> BinaryIO:
