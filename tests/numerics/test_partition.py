@@ -1,0 +1,100 @@
+"""The heart of it: the finished latents do not depend on who computed them, or in what order."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from pipeline import reference
+from pipeline.errors import SegmentError
+from pipeline.sampler import SegmentSampler
+from pipeline.segments import cut
+from tests.plans import MODES, sample_in_segments, small_gaussian, small_plan
+
+# From one frame over one window and one window and a bit to many windows.
+LENGTHS = (1, 5, 33, 34, 37, 45, 121, 402)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("num_frames", LENGTHS)
+def test_any_cut_in_any_order_gives_the_bits_of_the_reference(mode: str, num_frames: int) -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, num_frames, mode=mode, shared_dc=0.3 if num_frames > 100 else 0.0)
+    expected = reference.sample(plan, engine)
+    assert expected.shape == (plan.num_latent_frames, *plan.latent_shape)
+    assert torch.isfinite(expected).all()
+    for num_segments in (1, 2, 3, 5, 50):
+        for order in range(2):
+            got = sample_in_segments(plan, engine, num_segments, random.Random(order))
+            assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("solver", ["euler", "ab2"])
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
+def test_so_it_is_with_either_solver_and_with_guidance(solver: str, guidance_scale: float) -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 301, solver=solver, guidance_scale=guidance_scale)
+    expected = reference.sample(plan, engine)
+    assert torch.equal(sample_in_segments(plan, engine, 5, random.Random(0)), expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_segment_restored_in_the_middle_gives_the_same_bits(mode: str) -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 301, mode=mode)
+    expected = reference.sample(plan, engine)
+    embeds = reference.encode_prompts(plan, engine)
+
+    def lose_and_restore(samplers: list[SegmentSampler]) -> None:
+        for place, lost in enumerate(samplers):
+            if lost.step in {1, 4}:
+                span = lost.owned
+                fresh = SegmentSampler(plan, lost.partition, lost.segment, engine, embeds)
+                fresh.step = lost.step
+                fresh.restore(lost.step, lost.latents(span), lost.history(span))
+                samplers[place] = fresh
+
+    got = sample_in_segments(plan, engine, 3, random.Random(1), before_step=lose_and_restore)
+    assert torch.equal(got, expected)
+
+
+def test_modes_differ_from_each_other_but_not_where_there_is_one_window() -> None:
+    engine = small_gaussian()
+    long = [reference.sample(small_plan(engine, 121, mode=mode), engine) for mode in MODES]
+    short = [reference.sample(small_plan(engine, 33, mode=mode), engine) for mode in MODES]
+    for i in range(len(MODES)):
+        for j in range(i):
+            assert not torch.equal(long[i], long[j])
+            assert torch.equal(short[i], short[j])
+
+
+def test_a_message_for_another_step_is_refused() -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 301)
+    partition = cut(plan.boundary, 2, plan.num_steps)
+    embeds = reference.encode_prompts(plan, engine)
+    left, right = (SegmentSampler(plan, partition, s, engine, embeds) for s in range(2))
+    (to_right,) = left.advance([])
+    (to_left,) = right.advance([])
+    left.advance([to_left])
+    with pytest.raises(SegmentError, match="step 2"):
+        left.advance([to_left])
+    with pytest.raises(SegmentError, match="segment 1"):
+        right.advance([to_left])
+    right.advance([to_right])
+
+
+def test_a_received_payload_is_never_written_to() -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 301, mode="decay")
+    partition = cut(plan.boundary, 2, plan.num_steps)
+    embeds = reference.encode_prompts(plan, engine)
+    left, right = (SegmentSampler(plan, partition, s, engine, embeds) for s in range(2))
+    (to_right,) = left.advance([])
+    before = to_right.payload_TCHW.copy()
+    to_right.payload_TCHW.flags.writeable = False
+    right.advance([])
+    right.advance([to_right])
+    assert (to_right.payload_TCHW == before).all()
