@@ -127,7 +127,7 @@ class LocalStore:
         with named(self.uri, "a test file"), unfinished(self._root) as temporary:
             fill(temporary, (b"nightreel",))
 
-    def sweepunfinished(self, older_than_s: float) -> int:
+    def sweep_unfinished(self, older_than_s: float) -> int:
         """Remove what writers left that died at least ``older_than_s`` ago; how many there were."""
         limit_s = time.time() - older_than_s
         removed = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import ObjectExistsError, StoreError
+from pipeline.errors import ObjectExistsError, ObjectMissingError, StoreError
 from storage.keys import number_of, numbered
 
 if TYPE_CHECKING:
@@ -38,14 +38,23 @@ def append(store: ObjectStore, prefix: str, write: Callable[[int], bytes]) -> in
     present = numbers(store, prefix)
     number = present[-1] + 1 if present else 1
     for _ in range(MAX_LOST_RACES):
-        key = numbered(prefix, number)
-        try:
-            store.put_bytes(key, write(number), content_type="application/json")
-        except ObjectExistsError:
-            number += 1
-        else:
+        if _claimed(store, numbered(prefix, number), write(number)):
             return number
+        number += 1
     raise StoreError(
         f"{store.uri}/{prefix}: {MAX_LOST_RACES} numbers in a row, the last {number - 1}, "
         "were taken by others: expected a free one"
     )
+
+
+def _claimed(store: ObjectStore, key: str, data: bytes) -> bool:
+    """Create the record, and read it back.
+
+    Swift looks whether an object is there before it takes the new one in, not while: of two writers
+    at the same instant both can be told that they were first.
+    """
+    try:
+        store.put_bytes(key, data, content_type="application/json")
+        return store.get_bytes(key) == data
+    except (ObjectExistsError, ObjectMissingError):
+        return False
