@@ -80,10 +80,10 @@ GROUND_PHRASES: Mapping[Ground, Phrases] = {
     "meadow": (
         "over a meadow",
         "on a meadow",
-        "in a green meadow",
+        "in a lush meadow",
         "over a grassy field",
         "on the grass",
-        "above green hills",
+        "above grassy hills",
     ),
     "desert": (
         "in the desert",

@@ -1,0 +1,73 @@
+"""Write the model as a checkpoint folder that stock diffusers loads.
+
+Weights are stored as half floats (they load as fp32), the text encoder as fp32: transformers would
+otherwise hand it out in half precision. ``nightreel.json`` holds what diffusers' layout has no
+place for.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from diffusers import WanTransformer3DModel
+    from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
+
+    from jobs.embedded.latents import LatentStatistics
+    from jobs.embedded.recipe import Recipe
+
+
+def assemble(
+    recipe: Recipe,
+    *,
+    vae: AutoencoderKLWan,
+    statistics: LatentStatistics,
+    transformer: WanTransformer3DModel,
+    text_encoder: UMT5EncoderModel,
+    tokenizer: PreTrainedTokenizerFast,
+) -> WanPipeline:
+    """A pipeline over the given modules; the autoencoder is told how its latents lie."""
+    vae.register_to_config(latents_mean=list(statistics.mean), latents_std=list(statistics.std))
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        num_train_timesteps=1000, shift=recipe.sampler.flow_shift
+    )
+    return WanPipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        vae=vae,
+        scheduler=scheduler,
+        transformer=transformer,
+    )
+
+
+def export(pipeline: WanPipeline, recipe: Recipe, folder: Path) -> None:
+    """Write ``pipeline`` to ``folder``, in place of whatever was there."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    pipeline.save_pretrained(folder)
+    for name, module in (("transformer", pipeline.transformer), ("vae", pipeline.vae)):
+        copy.deepcopy(module).to(torch.float16).save_pretrained(folder / name)
+    geometry, sampler = recipe.geometry, recipe.sampler
+    settings = {
+        "window_latent_frames": geometry.window_latent_frames,
+        "fps": geometry.fps,
+        "width": geometry.width,
+        "height": geometry.height,
+        "num_inference_steps": sampler.num_inference_steps,
+        "guidance_scale": sampler.guidance_scale,
+        "flow_shift": sampler.flow_shift,
+        "max_sequence_length": recipe.text.max_sequence_length,
+    }
+    # safetensors writes files that only their owner may read.
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(0o644)
+    path = folder / "nightreel.json"
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

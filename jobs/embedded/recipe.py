@@ -1,0 +1,181 @@
+"""Every number of the recipe, in one place.
+
+``Recipe()`` is what the shipped checkpoint was trained with; ``tiny_recipe()`` is small enough for
+a test. Sizes in frames, latent frames and pixels; rates per step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """Size of what the model makes.
+
+    ``width``, ``height`` in pixels; a window of ``window_latent_frames`` is what the transformer
+    sees.
+    """
+
+    width: int = 112
+    height: int = 64
+    fps: int = 16
+    window_latent_frames: int = 13
+
+    @property
+    def window_frames(self) -> int:
+        """Frames in one window encoded from its own first frame."""
+        return 1 + 4 * (self.window_latent_frames - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderRecipe:
+    """Stage ``autoencoder``.
+
+    Attributes:
+        base_dim, decoder_base_dim, dim_mult, num_res_blocks, z_dim, patch_size, is_residual: as
+            in ``AutoencoderKLWan``. Working on 2 x 2 pixel patches with Wan 2.2's shortcuts
+            costs a quarter of working on pixels, and learns faster.
+        clips, clip_frames: size of the pool of rendered clips.
+        still_crop, crop: side of square crops in pixels, of single frames and of clips.
+        still_batch, crop_batch, whole_batch: what a step sees in each phase.
+        still_until, crop_until: shares of the budget up to which single frames, then crops of
+            clips, are used; whole frames come last.
+        square_weight, kl_weight: weights of the squared error and of the KL term beside the L1
+        term. initial_logvar: where the posterior's log variance starts. At 0 the noise would drown
+        the
+            latents before they carry anything.
+    """
+
+    base_dim: int = 16
+    decoder_base_dim: int = 24
+    dim_mult: tuple[int, ...] = (1, 2, 2)
+    num_res_blocks: int = 1
+    z_dim: int = 16
+    patch_size: int = 2
+    is_residual: bool = True
+    clips: int = 1200
+    clip_frames: int = 17
+    still_crop: int = 64
+    crop: int = 48
+    still_batch: int = 16
+    crop_batch: int = 4
+    whole_batch: int = 2
+    still_until: float = 0.3
+    crop_until: float = 0.8
+    square_weight: float = 4.0
+    kl_weight: float = 2e-4
+    initial_logvar: float = -5.0
+    ema: float = 0.995
+    learning_rate: float = 3e-3
+    bf16: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRecipe:
+    """Tokenizer and text encoder; the encoder is trained with the transformer."""
+
+    max_sequence_length: int = 48
+    captions: int = 6000
+    d_model: int = 96
+    d_kv: int = 24
+    d_ff: int = 256
+    num_layers: int = 2
+    num_heads: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentsRecipe:
+    """Stage ``latents``: clips encoded ahead.
+
+    A clip is longer than a window, so that windows can also be cut from its interior: there,
+    position 0 is an ordinary latent frame of four frames, as it is in the middle of a long video.
+    """
+
+    clips: int = 3000
+    clip_latent_frames: int = 15
+    batch: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformerRecipe:
+    """Stage ``transformer``.
+
+    Attributes:
+        num_layers, num_attention_heads, attention_head_dim, ffn_dim, freq_dim: as in
+            ``WanTransformer3DModel``.
+        batch: windows in a step.
+        short_windows: shares of the budget up to which windows are only so many latent frames long.
+            Most of what a caption says can be learned from short windows, at a fraction of the
+            cost.
+        interior: share of windows cut from the interior of a clip.
+        caption_dropout: share of windows that are trained without a caption, for guidance.
+        ema: decay of the averaged weights that are exported.
+    """
+
+    num_layers: int = 8
+    num_attention_heads: int = 6
+    attention_head_dim: int = 32
+    ffn_dim: int = 768
+    freq_dim: int = 128
+    batch: int = 8
+    short_windows: tuple[tuple[float, int], ...] = ((0.15, 3), (0.4, 6))
+    interior: float = 0.5
+    caption_dropout: float = 0.1
+    ema: float = 0.998
+    learning_rate: float = 1.2e-3
+    bf16: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerRecipe:
+    """Published defaults of the sampler; ``flow_shift`` also shapes the training noise levels."""
+
+    num_inference_steps: int = 20
+    guidance_scale: float = 3.0
+    flow_shift: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All stages; ``seed`` decides every random number in them."""
+
+    seed: int = 0
+    geometry: Geometry = field(default_factory=Geometry)
+    autoencoder: AutoencoderRecipe = field(default_factory=AutoencoderRecipe)
+    text: TextRecipe = field(default_factory=TextRecipe)
+    latents: LatentsRecipe = field(default_factory=LatentsRecipe)
+    transformer: TransformerRecipe = field(default_factory=TransformerRecipe)
+    sampler: SamplerRecipe = field(default_factory=SamplerRecipe)
+
+
+def tiny_recipe() -> Recipe:
+    """A recipe that runs through in seconds and learns next to nothing."""
+    return Recipe(
+        geometry=Geometry(width=32, height=16, window_latent_frames=3),
+        autoencoder=AutoencoderRecipe(
+            base_dim=4,
+            decoder_base_dim=4,
+            dim_mult=(1, 1, 1),
+            z_dim=4,
+            clips=4,
+            clip_frames=5,
+            still_crop=16,
+            crop=16,
+            still_batch=2,
+            crop_batch=2,
+            whole_batch=2,
+        ),
+        text=TextRecipe(captions=300, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2),
+        latents=LatentsRecipe(clips=4, clip_latent_frames=4, batch=2),
+        transformer=TransformerRecipe(
+            num_layers=1,
+            num_attention_heads=2,
+            attention_head_dim=16,
+            ffn_dim=32,
+            freq_dim=16,
+            batch=2,
+            short_windows=((0.5, 2),),
+        ),
+        sampler=SamplerRecipe(num_inference_steps=2),
+    )

@@ -1,0 +1,126 @@
+"""Stage ``transformer``: flow matching on cached latents, with the text encoder trained along.
+
+``x = (1 - sigma) x0 + sigma noise``; the network is told ``1000 sigma`` and learns ``noise - x0``
+(Lipman et al. 2210.02747). Noise levels are logit-normal (Esser et al. 2403.03206), pushed through
+the same shift that the sampler uses. Short windows come first: most of what a caption says can be
+learned from them.
+
+Shapes: B windows, C channels, T latent frames, H and W latent pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from diffusers import WanTransformer3DModel
+
+from jobs.embedded.text import build_text_encoder, embed_prompts
+from pipeline.world import caption, sample_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerFast
+
+    from jobs.embedded.latents import LatentCache
+    from jobs.embedded.recipe import Recipe
+
+
+def build_transformer(recipe: Recipe) -> WanTransformer3DModel:
+    """A fresh transformer in Wan's shape."""
+    ours = recipe.transformer
+    transformer = WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=ours.num_attention_heads,
+        attention_head_dim=ours.attention_head_dim,
+        in_channels=recipe.autoencoder.z_dim,
+        out_channels=recipe.autoencoder.z_dim,
+        text_dim=recipe.text.d_model,
+        freq_dim=ours.freq_dim,
+        ffn_dim=ours.ffn_dim,
+        num_layers=ours.num_layers,
+    )
+    torch.nn.init.zeros_(transformer.proj_out.weight)
+    torch.nn.init.zeros_(transformer.proj_out.bias)
+    return transformer
+
+
+def shifted(sigma: Tensor, flow_shift: float) -> Tensor:
+    """Push noise levels towards 1, as ``FlowMatchEulerDiscreteScheduler`` does with ``shift``."""
+    return flow_shift * sigma / (1.0 + (flow_shift - 1.0) * sigma)
+
+
+class TransformerStage:
+    """The stage as the training loop sees it."""
+
+    name = "transformer"
+
+    def __init__(
+        self, recipe: Recipe, cache: LatentCache, tokenizer: PreTrainedTokenizerFast
+    ) -> None:
+        torch.manual_seed(recipe.seed + 1)
+        self.recipe = recipe
+        self.cache = cache
+        self.tokenizer = tokenizer
+        self.statistics = cache.statistics()
+        self.transformer = build_transformer(recipe)
+        self.text_encoder = build_text_encoder(recipe.text, len(tokenizer))
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Transformer and text encoder."""
+        return {"transformer": self.transformer, "text_encoder": self.text_encoder}
+
+    def window_length(self, fraction: float) -> int:
+        """How many latent frames a window has when ``fraction`` of the budget is used."""
+        for until, length in self.recipe.transformer.short_windows:
+            if fraction < until:
+                return length
+        return self.recipe.geometry.window_latent_frames
+
+    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, float]]:
+        """Squared error of the velocity on the batch of ``step``."""
+        ours = self.recipe.transformer
+        rng = np.random.default_rng([self.recipe.seed, 2, step])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        length = self.window_length(fraction)
+        full = self.recipe.geometry.window_latent_frames
+        # Shorter windows are cheaper: take more of them.
+        batch = round(ours.batch * min(4.0, full / length))
+        x0, prompts = self._batch(rng, batch, length)
+        noise = torch.randn(x0.shape, generator=generator)
+        normal = torch.randn(batch, generator=generator)
+        sigma = shifted(torch.sigmoid(normal), self.recipe.sampler.flow_shift)
+        level = sigma.view(-1, 1, 1, 1, 1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=ours.bf16):
+            embeds = embed_prompts(
+                self.text_encoder,
+                self.tokenizer,
+                prompts,
+                self.recipe.text.max_sequence_length,
+            )
+            velocity = self.transformer(
+                hidden_states=(1.0 - level) * x0 + level * noise,
+                timestep=1000.0 * sigma,
+                encoder_hidden_states=embeds,
+                return_dict=False,
+            )[0]
+        loss = (velocity.float() - (noise - x0)).square().mean()
+        return loss, {"frames": float(length), "clips": float(self.cache.count)}
+
+    def sample(self, folder: Path, step: int) -> None:
+        """Nothing: samples need the autoencoder, see ``jobs.embedded.sampling``."""
+
+    def _batch(self, rng: np.random.Generator, batch: int, length: int) -> tuple[Tensor, list[str]]:
+        ours = self.recipe.transformer
+        windows, prompts = [], []
+        for _ in range(batch):
+            scene, window = self.cache.window(rng, length, ours.interior)
+            windows.append(window)
+            dropped = rng.uniform() < ours.caption_dropout
+            prompts.append("" if dropped else caption(sample_scene(scene), rng))
+        return self.statistics.normalise(torch.stack(windows)), prompts
