@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import ray
 
@@ -24,7 +24,7 @@ from pipeline.segments import cut
 from pipeline.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
@@ -47,6 +47,22 @@ SLOTS_PER_PUSH = 8
 
 # Runs of slots on their way to the decoder: one being decoded, one waiting.
 PUSHES_AHEAD = 2
+
+
+class Watcher(Protocol):
+    """Told of what happens to a video while it is rendered; called from the driver's thread."""
+
+    def on_start(self, num_segments: int) -> None:
+        """An attempt begins, with that many segments."""
+        ...
+
+    def on_step(self, report: StepReport) -> None:
+        """A segment finished a step."""
+        ...
+
+    def on_frames(self, num_frames: int) -> None:
+        """So many frames are encoded by now."""
+        ...
 
 
 class Gang:
@@ -119,24 +135,23 @@ class Gang:
         self,
         plan: VideoPlan,
         order: DeliveryOrder,
-        on_step: Callable[[StepReport], None],
-        on_frames: Callable[[int], None],
+        watcher: Watcher,
     ) -> Delivered:
         """Render one video from noise to verified objects.
 
         Args:
             plan: what to make.
             order: where it goes.
-            on_step: told of every finished step of every segment.
-            on_frames: told how many frames are encoded so far.
+            watcher: told of every finished step and of the frames encoded.
 
         Raises:
             SegmentDiedError: an actor died or hung; make a new gang and try again.
             NightreelError: the video itself can't be made, encoded or stored.
         """
         take = self._begin(plan)
-        take.sample(on_step)
-        return take.deliver(order, on_frames)
+        watcher.on_start(take.partition.num_segments)
+        take.sample(watcher)
+        return take.deliver(order, watcher)
 
     def _begin(self, plan: VideoPlan) -> _Take:
         partition = cut(plan.boundary, len(self._handles), plan.num_steps)
@@ -191,7 +206,7 @@ class _Take:
     epoch: int
     options: GangOptions
 
-    def sample(self, on_step: Callable[[StepReport], None]) -> None:
+    def sample(self, watcher: Watcher) -> None:
         """Submit every step as early as its inputs and the look-ahead allow, until all are done."""
         tracks = [_Track() for _ in self.handles]
         running: dict[ObjectRef[StepReport], int] = {}
@@ -201,9 +216,9 @@ class _Take:
                     running[self._submit(segment, tracks)] = segment
             for report in self._next_reports(running):
                 tracks[report.segment].num_finished += 1
-                on_step(report)
+                watcher.on_step(report)
 
-    def deliver(self, order: DeliveryOrder, on_frames: Callable[[int], None]) -> Delivered:
+    def deliver(self, order: DeliveryOrder, watcher: Watcher) -> Delivered:
         """Stream all slots, in order, through the first actor's decoder into the store."""
         carrier, video = self.handles[0], self.plan.request.id
         opened = carrier.open_delivery(self.epoch, self.plan_ref, order, video)
@@ -215,9 +230,9 @@ class _Take:
             slots = handle.slots(self.epoch, span, video)
             pending.append(carrier.push(self.epoch, index, slots, video))
             if len(pending) > PUSHES_AHEAD:
-                on_frames(wait_for([pending.pop(0)], timeout_s=timeout_s, doing=doing)[0])
+                watcher.on_frames(wait_for([pending.pop(0)], timeout_s=timeout_s, doing=doing)[0])
         for encoded in pending:
-            on_frames(wait_for([encoded], timeout_s=timeout_s, doing=doing)[0])
+            watcher.on_frames(wait_for([encoded], timeout_s=timeout_s, doing=doing)[0])
         delivery = carrier.deliver(self.epoch, video)
         delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
         for handle in self.handles[1:]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
@@ -15,7 +16,7 @@ class GangOptions:
     """How many actors render a video together, and what each of them gets.
 
     Attributes:
-        actors: segment actors; 0 takes one per GPU of the cluster, or per CPU where there are none.
+        actors: segment actors; ``auto``: one per GPU of the cluster, or per CPU if it has none.
         gpus_per_actor: GPUs of each actor, where the cluster has any.
         threads_per_actor: threads of each actor's arithmetic. A number and not "all cores": the
         last
@@ -27,7 +28,7 @@ class GangOptions:
         decode_timeout_s: the same for a run of latents in the decoder, and for the upload.
     """
 
-    actors: int = 0
+    actors: int | Literal["auto"] = "auto"
     gpus_per_actor: float = 1.0
     threads_per_actor: int = 1
     steps_ahead: int = 2
@@ -37,8 +38,8 @@ class GangOptions:
     decode_timeout_s: float = 3600.0
 
     def __post_init__(self) -> None:
-        if self.actors < 0:
-            raise ConfigError(f"gang.actors = {self.actors}: expected 0 (all) or more")
+        if self.actors != "auto" and self.actors < 1:
+            raise ConfigError(f"gang.actors = {self.actors}: expected auto, or at least 1")
         if self.threads_per_actor < 1:
             raise ConfigError(
                 f"gang.threads_per_actor = {self.threads_per_actor}: expected 1 or more"
@@ -76,14 +77,14 @@ def share_out(options: GangOptions, resources: dict[str, float]) -> Share:
         raise ClusterError(f"the cluster has no CPUs to run actors on: it has {resources}")
     if gpus > 0:
         room = int(gpus / options.gpus_per_actor)
-        count = options.actors or max(1, room)
+        count = max(1, room) if options.actors == "auto" else options.actors
         if count > room:
             raise ClusterError(
                 f"gang.actors = {count} with {options.gpus_per_actor:g} GPUs each needs "
                 f"{count * options.gpus_per_actor:g} GPUs; the cluster has {gpus:g}"
             )
         return Share(count, min(1.0, _rounded(cpus / count)), options.gpus_per_actor)
-    count = options.actors or max(1, int(cpus))
+    count = max(1, int(cpus)) if options.actors == "auto" else options.actors
     return Share(count, min(1.0, _rounded(cpus / count)), 0.0)
 
 

@@ -10,10 +10,12 @@ Shape suffixes: T slots, C channels, H height, W width.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.encode import VideoWriter
+from pipeline.errors import ObjectExistsError
 from pipeline.join import Joiner
 from pipeline.poster import poster_jpeg
 from pipeline.probe import check
@@ -92,18 +94,38 @@ class VideoDelivery:
         """
         self._writer.close()
         info = check(self._path, self._format, self._order.encode)
-        poster = poster_jpeg(self._writer.poster_frame, self._order.provenance)
-        video = store.put_file(
-            self._order.video_key, self._path, content_type="video/mp4", overwrite=True
-        )
-        return Delivered(
+        poster = self._path.with_suffix(".jpg")
+        poster.write_bytes(poster_jpeg(self._writer.poster_frame, self._order.provenance))
+        video = _put(store, self._order.video_key, self._path, "video/mp4")
+        delivered = Delivered(
             video=video,
-            poster=store.put_bytes(
-                self._order.poster_key, poster, content_type="image/jpeg", overwrite=True
-            ),
+            poster=_put(store, self._order.poster_key, poster, "image/jpeg"),
             info=info,
         )
+        self._path.unlink()
+        poster.unlink()
+        return delivered
 
     def abandon(self) -> None:
         """Stop ffmpeg and remove the unfinished file."""
         self._writer.abort()
+
+
+def _put(store: ObjectStore, key: str, path: Path, content_type: str) -> ObjectInfo:
+    """Create the object; if the key is taken by anything else, make it right."""
+    try:
+        return store.put_file(key, path, content_type=content_type)
+    except ObjectExistsError:
+        found = store.head(key)
+    crc32, size_bytes = _crc32_of(path), path.stat().st_size
+    if found is not None and (found.crc32, found.size_bytes) == (crc32, size_bytes):
+        return found
+    return store.put_file(key, path, content_type=content_type, overwrite=True)
+
+
+def _crc32_of(path: Path) -> int:
+    crc32 = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            crc32 = zlib.crc32(block, crc32)
+    return crc32

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 ENGINE_NAMES = ("wan", "gaussian")
 
-DtypeName = Literal["float32", "bfloat16", "float16"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
@@ -35,10 +33,10 @@ class EngineOptions:
         gaussian: the oracle's own options.
     """
 
-    name: str = "wan"
+    name: Literal["wan", "gaussian"] = "wan"
     weights: str = ""
-    dtype: DtypeName = "float32"
-    device: str = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     gaussian: GaussianOptions = field(default_factory=GaussianOptions)
 
     def __post_init__(self) -> None:
@@ -46,6 +44,10 @@ class EngineOptions:
             raise ConfigError(
                 f"engine.name = {self.name!r}: no such engine; expected one of "
                 f"{', '.join(ENGINE_NAMES)}"
+            )
+        if self.weights and self.name == "gaussian":
+            raise ConfigError(
+                f"engine.weights = {self.weights!r}: engine 'gaussian' has no weights"
             )
 
     @property
@@ -81,7 +83,7 @@ def load_engine(options: EngineOptions) -> Engine:
         return GaussianEngine(options.gaussian)
     from pipeline.engines import wan  # noqa: PLC0415
 
-    device = options.device
+    device: str = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return wan.load(options.folder, device=torch.device(device), dtype=_DTYPES[options.dtype])

@@ -1,0 +1,195 @@
+"""The command line: ``nightreel COMMAND``.
+
+Exit status: 0 all rendered; 2 wrong usage, configuration or manifest; 3 some rows failed or were
+rejected; 4 the cluster or the object store failed, run it again; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from jobs.exit_codes import ExitCode, code_of, code_of_summary
+from pipeline.errors import NightreelError
+
+if TYPE_CHECKING:
+    from jobs.render import Job, JobSummary
+    from jobs.settings import JobConfig
+
+app = typer.Typer(
+    name="nightreel",
+    help="Turn a manifest of prompts into finished, minutes-long videos, on any number of GPUs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+ManifestArgument = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="Parquet file or folder (CSV, JSONL too), or URI.")
+]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as boundary.mode=consensus."),
+]
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", help="Folder, file:// or s3:// URI for the results.")
+]
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", help="Named settings; 'nightreel engines' lists them.")
+]
+ConfigOption = Annotated[
+    list[Path] | None, typer.Option("--config", help="YAML file of settings; may be repeated.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Ray cluster to attach to.", envvar="RAY_ADDRESS"),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Refuse the whole manifest if any row is bad.")
+]
+
+
+@app.callback()
+def _root(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"nightreel {version('nightreel')}")
+        raise typer.Exit
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+@app.command()
+def render(
+    manifest: ManifestArgument,
+    output: OutputOption,
+    overrides: OverridesArgument = None,
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    address: AddressOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """Render every row of a manifest that is not rendered yet."""
+    settings = _settings(preset, config, overrides, address)
+    _finish(_render_job(_job(manifest, output, settings, strict=strict)))
+
+
+@app.command()
+def validate(
+    manifest: ManifestArgument,
+    overrides: OverridesArgument = None,
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """Check a manifest and the settings, row by row; render nothing."""
+    from jobs.validate import validate_manifest
+
+    report = validate_manifest(manifest, _settings(preset, config, overrides, None))
+    for rejection in report.rejected:
+        typer.echo(str(rejection))
+    typer.echo(
+        f"{report.num_valid} of {report.num_rows} rows can be rendered, "
+        f"{len(report.rejected)} can't"
+    )
+    if report.rejected:
+        raise typer.Exit(ExitCode.USAGE if strict else ExitCode.SOME_FAILED)
+
+
+@app.command()
+def engines() -> None:
+    """List engines and presets."""
+    from jobs.engines import engines_table
+
+    Console().print(engines_table())
+
+
+@app.command()
+def demo(
+    output: OutputOption = "out",
+    overrides: OverridesArgument = None,
+    address: AddressOption = None,
+) -> None:
+    """Render a small example with the embedded model."""
+    import tempfile
+
+    from jobs.demo import write_manifest
+
+    settings = _settings(None, None, overrides, address)
+    with tempfile.TemporaryDirectory(prefix="nightreel-demo-") as folder:
+        manifest = Path(folder) / "demo.parquet"
+        write_manifest(manifest)
+        _finish(_render_job(_job(str(manifest), output, settings, strict=True)))
+
+
+def main() -> None:
+    """Entry point of the console script; turns errors into one line and an exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=True)
+    except NightreelError as error:
+        typer.echo(f"nightreel: {type(error).__name__}: {error}", err=True)
+        sys.exit(code_of(error))
+    except KeyboardInterrupt:
+        typer.echo("nightreel: interrupted; run the same command again to go on", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    del signum, frame
+    raise KeyboardInterrupt
+
+
+def _settings(
+    preset: str | None,
+    files: list[Path] | None,
+    overrides: list[str] | None,
+    address: str | None,
+) -> JobConfig:
+    from jobs.config import load_config
+
+    given = list(overrides or [])
+    if address:
+        given.append(f"ray.address={address}")
+    return load_config(preset=preset, files=files or [], overrides=given)
+
+
+def _job(manifest: str, output: str, settings: JobConfig, *, strict: bool) -> Job:
+    from jobs.render import Job
+    from storage.open import StoreConfig
+
+    store = StoreConfig(uri=output, s3=settings.store)
+    return Job(manifest=manifest, store=store, config=settings, strict=strict)
+
+
+def _render_job(job: Job) -> JobSummary:
+    from jobs.display import display
+    from jobs.render import render as render_manifest
+
+    with display() as progress:
+        return render_manifest(job, progress)
+
+
+def _finish(summary: JobSummary) -> None:
+    code = code_of_summary(summary)
+    if code:
+        raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

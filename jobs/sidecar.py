@@ -1,0 +1,67 @@
+"""The sidecar: what a person or a program may want to know of a finished video later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from jobs.config import numeric_options
+from pipeline.numerics import NUMERICS_VERSION
+
+if TYPE_CHECKING:
+    from jobs.settings import JobConfig
+    from jobs.triage import ToRender
+    from pipeline.delivery import Delivered
+
+SIDECAR_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds that a video took; ``compute_s`` is the sum over all actors."""
+
+    total_s: float
+    sampling_s: float
+    compute_s: float
+    num_windows: int
+    boundary_bytes: int
+    num_segments: int
+
+
+def sidecar_json(row: ToRender, config: JobConfig, delivered: Delivered, timings: Timings) -> bytes:
+    """The sidecar of one video, as JSON that reads well."""
+    plan, info = row.plan, delivered.info
+    content = {
+        "format": SIDECAR_FORMAT,
+        "id": plan.request.id,
+        "fingerprint": row.fingerprint,
+        "ai_generated": True,
+        "nightreel": version("nightreel"),
+        "numerics_version": NUMERICS_VERSION,
+        "request": asdict(plan.request),
+        "prompts": [
+            {"start_s": start_s, "prompt": prompt}
+            for start_s, prompt in zip(plan.timeline.starts_s, plan.timeline.prompts, strict=True)
+        ],
+        "engine": asdict(plan.engine),
+        "options": {k: v for k, v in numeric_options(config).items() if v is not None},
+        "num_latent_frames": plan.num_latent_frames,
+        "sigmas": [level.sigma for level in plan.levels],
+        "timings": asdict(timings),
+        "video": {
+            **asdict(delivered.video),
+            **{name: _plain(value) for name, value in asdict(info).items()},
+        },
+        "poster": asdict(delivered.poster),
+    }
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _plain(value: object) -> object:
+    """Exact rationals as JSON can hold them: whole numbers as such, others as ``24000/1001``."""
+    if isinstance(value, Fraction):
+        return value.numerator if value.denominator == 1 else str(value)
+    return value

@@ -1,0 +1,83 @@
+"""A job's cluster and gang: there when a video first needs them, replaced when they break."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from actors.cluster import connected
+from actors.failures import SegmentDiedError
+from actors.gang import Gang
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from actors.gang import Watcher
+    from jobs.settings import JobConfig
+    from pipeline.delivery import Delivered, DeliveryOrder
+    from pipeline.plan import VideoPlan
+    from pipeline.stores import StoreFactory
+
+logger = logging.getLogger("nightreel.studio")
+
+# A video whose actors die is tried once more with new ones; what kills two gangs is the video
+# itself.
+MAX_ATTEMPTS = 2
+
+
+class Studio:
+    """Renders videos one after another on warm actors. Use as a context manager."""
+
+    def __init__(self, config: JobConfig, store: StoreFactory, job: str) -> None:
+        """Nothing starts yet: a job in which everything is done already needs no cluster."""
+        self._config, self._store, self._job = config, store, job
+        self._cluster = ExitStack()
+        self._gang: Gang | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._dismiss()
+        self._cluster.close()
+
+    def render(self, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher) -> Delivered:
+        """Render one video, with new actors if the old ones die of it.
+
+        Raises:
+            NightreelError: the video can't be made, or the cluster can't serve.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return self._ready().render(plan, order, watcher)
+            except SegmentDiedError as error:
+                self._dismiss()
+                if attempt == MAX_ATTEMPTS:
+                    raise
+                logger.warning("%s; trying again with a new gang", error)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @property
+    def num_actors(self) -> int:
+        """Actors of the gang, 0 while there is none."""
+        return 0 if self._gang is None else len(self._gang)
+
+    def _ready(self) -> Gang:
+        if self._gang is None:
+            self._cluster.enter_context(connected(self._config.ray))
+            self._gang = Gang(
+                self._config.engine, self._config.gang, self._store, f"nightreel/{self._job}"
+            )
+        return self._gang
+
+    def _dismiss(self) -> None:
+        gang, self._gang = self._gang, None
+        if gang is not None:
+            gang.close()
