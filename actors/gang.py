@@ -224,6 +224,9 @@ class _Take:
         opened = carrier.open_delivery(self.epoch, self.plan_ref, order, video)
         doing = f"video '{video}': decoding"
         timeout_s = self.options.decode_timeout_s
+        if order.latents_prefix is not None:
+            stored = [h.persist(self.epoch, order.latents_prefix, video) for h in self.handles]
+            wait_for(stored, timeout_s=timeout_s, doing=f"video '{video}': storing latents")
         wait_for([opened], timeout_s=timeout_s, doing=doing)
         pending: list[ObjectRef[int]] = []
         for index, (handle, span) in enumerate(self._runs()):

@@ -118,6 +118,10 @@ class SegmentHandle:
         """Finished slots."""
         return self._call("slots", f"{video}/slots {span}", epoch, span)
 
+    def persist(self, epoch: int, prefix: str, video: str) -> ObjectRef[list[str]]:
+        """Store finished latents before anything else can happen to them."""
+        return self._call("persist", f"{video}/persist", epoch, prefix)
+
     def open_delivery(
         self, epoch: int, plan: ObjectRef[VideoPlan], order: DeliveryOrder, video: str
     ) -> ObjectRef[None]:

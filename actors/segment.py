@@ -23,6 +23,7 @@ import torch
 from pipeline.delivery import VideoDelivery
 from pipeline.engines.registry import load_engine
 from pipeline.errors import SegmentError
+from pipeline.latents_file import file_name, files_of, to_bytes
 from pipeline.sampler import SegmentSampler
 
 if TYPE_CHECKING:
@@ -124,6 +125,15 @@ class SegmentActor:
         """Finished latents ``[T, C, H, W]`` of part of what this segment owns."""
         sampler = self._sampler_at(epoch, None)
         return sampler.latents(span).numpy()
+
+    def persist(self, epoch: int, prefix: str) -> list[str]:
+        """Store this segment's finished latents under ``prefix``; give the keys."""
+        sampler = self._sampler_at(epoch, None)
+        store, stored = self._open_store(), []
+        for span in files_of(sampler.owned):
+            data = to_bytes(sampler.latents(span), span, sampler.plan.request.id)
+            stored.append(store.put_bytes(prefix + file_name(span), data, overwrite=True).key)
+        return stored
 
     def open_delivery(self, epoch: int, plan: VideoPlan, order: DeliveryOrder) -> None:
         """Become the one that decodes, encodes and uploads the video."""

@@ -35,7 +35,7 @@ def _loaded(name: str) -> tuple[JobConfig, str]:
     try:
         config = load_config(preset=name)
     except ConfigError:
-        return load_config(preset=name, overrides=[f"engine.weights={BRING}"]), BRING
+        return load_config(preset=name, overrides=["engine.weights=missing"]), BRING
     if config.engine.name == "gaussian":
         return config, "needs none"
     return config, config.engine.weights or "in the package"
@@ -51,11 +51,11 @@ def _figures(config: JobConfig) -> tuple[str, ...]:
     if guidance is None and spec is not None:
         guidance = spec.guidance_scale
     return (
-        f"{width}x{height}",
+        f"{width}x{height}" if width else "-",
         f"{spec.fps:g}" if spec else "-",
         f"{spec.window_latent_frames} latent frames" if spec else "-",
-        str(steps),
-        f"{guidance:g}",
+        str(steps or "-"),
+        "-" if guidance is None else f"{guidance:g}",
     )
 
 

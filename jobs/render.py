@@ -164,6 +164,7 @@ class _Desk:
         )
         if record.state == "rendered":
             self.summary.rendered.append(record.id)
+            self._tidy(row)
         else:
             self.summary.failed[record.id] = f"{record.error}: {record.message}"
         self.progress.video_finished(record, time.monotonic() - started_s)
@@ -181,9 +182,18 @@ class _Desk:
         )
         return _record(row, delivered)
 
+    def _tidy(self, row: ToRender) -> None:
+        """Remove latents that were only kept until the video is safe."""
+        if self.job.config.output.keep_latents == "until_done":
+            prefix = keys.checkpoints(row.plan.request.id, row.fingerprint)
+            for key in list(self.store.list_keys(prefix)):
+                self.store.delete(key)
+
     def _order(self, row: ToRender) -> DeliveryOrder:
         video_id = row.plan.request.id
+        keeps = self.job.config.output.keep_latents != "never"
         return DeliveryOrder(
+            latents_prefix=keys.checkpoints(video_id, row.fingerprint) if keeps else None,
             video_key=keys.video(video_id, row.fingerprint),
             poster_key=keys.poster(video_id, row.fingerprint),
             encode=self.job.config.encode,

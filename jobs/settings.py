@@ -33,11 +33,9 @@ class OutputOptions:
     Attributes:
         keep_latents: retention of the finished latents: ``never`` stored at all, ``until_done`` so
             that a lost decoder need not sample again, or ``always``.
-        poster: store a still picture of every video.
     """
 
     keep_latents: Literal["never", "until_done", "always"] = "until_done"
-    poster: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

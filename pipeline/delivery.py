@@ -42,10 +42,12 @@ class DeliveryOrder:
         video_key, poster_key: keys in the object store.
         encode: codec, quality and so on.
         provenance: what the file says of its own making.
+        latents_prefix: where the finished latents are stored before decoding; ``None``: nowhere.
     """
 
     video_key: str
     poster_key: str
+    latents_prefix: str | None = None
     encode: EncodeOptions
     provenance: Provenance
 
