@@ -99,7 +99,7 @@ class Ledger:
         return refused
 
     def latest(self) -> Iterator[LedgerRecord]:
-        """The newest record of every video, ordered by id; records are read ahead in threads."""
+        """The newest record of every video, in the order of the keys; read ahead in threads."""
         with ThreadPoolExecutor(READERS, thread_name_prefix="ledger") as pool:
             waiting: deque[Future[LedgerRecord]] = deque()
             for key in self._latest_keys():

@@ -1,4 +1,4 @@
-"""``results.parquet``: the ledger as one table, a row per video, ordered by id."""
+"""``results.parquet``: the ledger as one table, a row per video, in the order of the keys."""
 
 from __future__ import annotations
 
