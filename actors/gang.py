@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 import ray
 
 from actors.cluster import cluster_resources
-from actors.failures import RAY_FAILURES, reraise
+from actors.failures import RAY_FAILURES, SegmentDiedError, reraise
 from actors.handles import SegmentHandle, close_all, keep, wait_for
 from actors.placement import release, reserve, share_out
-from pipeline.errors import SegmentError
+from pipeline.errors import ClusterError, SegmentError
 from pipeline.segments import cut
 from pipeline.spans import Span
 
@@ -103,6 +103,9 @@ class Gang:
                 timeout_s=options.load_timeout_s,
                 doing="loading the engine",
             )
+        except SegmentDiedError as error:
+            self.close()
+            raise ClusterError(f"no actor could load the engine: {error}") from error
         except BaseException:
             self.close()
             raise

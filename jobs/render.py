@@ -8,6 +8,7 @@ Media first, sidecar next, ledger record last: what the ledger names is there, w
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from pipeline.errors import (
     ManifestError,
     NightreelError,
     StoreAccessError,
+    StoreError,
     StoreUnavailableError,
 )
 from pipeline.numerics import NUMERICS_VERSION
@@ -99,12 +101,22 @@ def render(job: Job, progress: Progress) -> JobSummary:
             desk = _Desk(job, store, studio, summary, progress)
             for row in triage.rows(manifest):
                 desk.take(row)
+    except BaseException:
+        with suppress(StoreError):
+            _write_tables(store, summary)
+        raise
+    else:
+        _write_tables(store, summary)
     finally:
-        put_rejected(store, summary.rejected)
-        put_results(store, Ledger(store).latest())
         summary.duration_s = time.monotonic() - started_s
         progress.job_finished(summary)
     return summary
+
+
+def _write_tables(store: ObjectStore, summary: JobSummary) -> None:
+    """What this run rejected, and what the ledger holds of all runs."""
+    put_rejected(store, summary.rejected)
+    put_results(store, Ledger(store).latest())
 
 
 def _refuse_if_any_is_bad(manifest: Manifest, triage: Triage) -> None:

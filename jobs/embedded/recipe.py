@@ -75,7 +75,7 @@ class AutoencoderRecipe:
 class TextRecipe:
     """Tokenizer and text encoder; the encoder is trained with the transformer."""
 
-    max_sequence_length: int = 48
+    max_sequence_length: int = 64
     captions: int = 6000
     d_model: int = 96
     d_kv: int = 24
