@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,15 +35,15 @@ def test_velocity_is_the_posterior_mean_of_the_joint_gaussian(sigma: float) -> N
         np.testing.assert_allclose(got[:, channel].reshape(7, -1), expected, atol=2e-5 / sigma)
 
 
-def test_sampling_one_window_gives_the_process(seed: int = 3) -> None:
+def test_sampling_one_window_gives_the_process() -> None:
     """Many pixels of one window: variance and correlation are those of the process."""
     engine = GaussianEngine(
         GaussianOptions(channels=3, window_latent_frames=21, prompt_contrast=0.0)
     )
     levels = flow_match_levels(200, 3.0)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(3)
     x_TCHW = torch.randn(21, 3, 64, 64, generator=generator)
-    for now, after in zip(levels, levels[1:], strict=False):
+    for now, after in pairwise(levels):
         velocity = engine.predict(x_TCHW, now, torch.zeros(1, 3))
         x_TCHW = x_TCHW + (after.sigma - now.sigma) * velocity
     pixels = x_TCHW.flatten(1).double().numpy()
