@@ -18,6 +18,7 @@ from jobs.sidecar import Timings, sidecar_json
 from jobs.studio import Studio
 from jobs.triage import AlreadyThere, ToRender, Triage
 from pipeline.delivery import DeliveryOrder
+from pipeline.encoding.provenance import Provenance
 from pipeline.engines.registry import read_spec
 from pipeline.errors import (
     ClusterError,
@@ -28,7 +29,6 @@ from pipeline.errors import (
     StoreUnavailableError,
 )
 from pipeline.numerics import NUMERICS_VERSION
-from pipeline.provenance import Provenance
 from storage import keys
 from storage.ledger import Ledger
 from storage.manifest import Manifest

@@ -13,7 +13,7 @@ from typing import Literal
 from actors.cluster import LOCAL, ClusterOptions
 from actors.placement import GangOptions
 from pipeline.boundary import BoundaryOptions
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines.registry import EngineOptions
 from pipeline.errors import ConfigError
 from pipeline.noise import NoiseOptions

@@ -14,23 +14,23 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.encode import VideoWriter
+from pipeline.encoding.encode import VideoWriter
+from pipeline.encoding.poster import poster_jpeg
+from pipeline.encoding.probe import check
+from pipeline.encoding.video_format import VideoFormat
 from pipeline.errors import ObjectExistsError
 from pipeline.join import Joiner
-from pipeline.poster import poster_jpeg
-from pipeline.probe import check
-from pipeline.video_format import VideoFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-    from pipeline.encode_options import EncodeOptions
+    from pipeline.encoding.encode_options import EncodeOptions
+    from pipeline.encoding.probe import VideoInfo
+    from pipeline.encoding.provenance import Provenance
     from pipeline.engines.protocol import Engine
     from pipeline.plan import VideoPlan
-    from pipeline.probe import VideoInfo
-    from pipeline.provenance import Provenance
     from pipeline.stores import ObjectInfo, ObjectStore
 
 

@@ -13,7 +13,7 @@ import pytest
 from jobs.config import canonical, config_hash, load_config
 from jobs.layers import preset_layer, preset_names
 from jobs.settings import JobConfig
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines import gaussian
 from pipeline.errors import ConfigError
 from pipeline.request import VideoDefaults, VideoSpec, resolve

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.config import load_config, numeric_options
 from jobs.settings import JobConfig
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode_options import EncodeOptions
 
 NUMERIC = [
     "engine.dtype=bfloat16",

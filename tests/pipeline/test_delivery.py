@@ -10,9 +10,9 @@ import torch
 
 from pipeline import reference
 from pipeline.delivery import DeliveryOrder, VideoDelivery
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode_options import EncodeOptions
+from pipeline.encoding.provenance import Provenance
 from pipeline.errors import EncodeError
-from pipeline.provenance import Provenance
 from storage.local import LocalStore
 from tests.plans import MODES, small_gaussian, small_plan
 

@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.encode import VideoWriter
-from pipeline.encode_options import EncodeOptions
-from pipeline.probe import check
-from pipeline.provenance import Provenance
-from tests.pipeline.clips import (
+from pipeline.encoding.encode import VideoWriter
+from pipeline.encoding.encode_options import EncodeOptions
+from pipeline.encoding.probe import check
+from pipeline.encoding.provenance import Provenance
+from tests.pipeline.encoding.clips import (
     BAR_PX,
     BARS,
     FAST,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode_options import EncodeOptions
+from pipeline.encoding.probe import check, probe
 from pipeline.errors import EncodeError
-from pipeline.probe import check, probe
-from tests.pipeline.clips import FAST, bars, noise, video, write
+from tests.pipeline.encoding.clips import FAST, bars, noise, video, write
 
 if TYPE_CHECKING:
     from pathlib import Path

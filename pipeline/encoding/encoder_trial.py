@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.encode import VideoWriter
-from pipeline.probe import check
-from pipeline.provenance import Provenance
-from pipeline.video_format import VideoFormat
+from pipeline.encoding.encode import VideoWriter
+from pipeline.encoding.probe import check
+from pipeline.encoding.provenance import Provenance
+from pipeline.encoding.video_format import VideoFormat
 
 if TYPE_CHECKING:
-    from pipeline.encode_options import EncodeOptions
+    from pipeline.encoding.encode_options import EncodeOptions
 
 # Hardware encoders refuse pictures much smaller than this.
 TRIAL_VIDEO = VideoFormat(width=256, height=256, num_frames=3, engine_fps=16, fps=16)

@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import pytest
 
+from pipeline.encoding.video_format import VideoFormat
 from pipeline.errors import EncodeError
 from pipeline.request import VideoRequest
-from pipeline.video_format import VideoFormat
-from tests.pipeline.clips import HEIGHT, WIDTH, video
+from tests.pipeline.encoding.clips import HEIGHT, WIDTH, video
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])

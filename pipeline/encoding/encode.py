@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.encode_options import CHROMA_STEP_PX
+from pipeline.encoding.encode_options import CHROMA_STEP_PX
+from pipeline.encoding.ffmpeg_command import encode_command
+from pipeline.encoding.ffmpeg_process import FINISH_TIMEOUT_S, STALL_TIMEOUT_S, FfmpegProcess
 from pipeline.errors import EncodeError, StoreFullError
-from pipeline.ffmpeg_command import encode_command
-from pipeline.ffmpeg_process import FINISH_TIMEOUT_S, STALL_TIMEOUT_S, FfmpegProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.encode_options import EncodeOptions
-    from pipeline.provenance import Provenance
-    from pipeline.video_format import VideoFormat
+    from pipeline.encoding.encode_options import EncodeOptions
+    from pipeline.encoding.provenance import Provenance
+    from pipeline.encoding.video_format import VideoFormat
 
 # A third into the video, it has begun and has not yet ended: a fair picture of it.
 POSTER_POSITION = 3

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import ffmpeg
 
-from pipeline.ffmpeg_process import ffmpeg_executable
+from pipeline.encoding.ffmpeg_process import ffmpeg_executable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.encode_options import EncodeOptions
-    from pipeline.provenance import Provenance
-    from pipeline.video_format import VideoFormat
+    from pipeline.encoding.encode_options import EncodeOptions
+    from pipeline.encoding.provenance import Provenance
+    from pipeline.encoding.video_format import VideoFormat
 
 # A closed group of pictures this long: players seek to its start, files can be cut and joined
 # there.

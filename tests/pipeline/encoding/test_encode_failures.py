@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pipeline.encode import VideoWriter
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode import VideoWriter
+from pipeline.encoding.encode_options import EncodeOptions
+from pipeline.encoding.ffmpeg_process import available_encoders, ffmpeg_executable
+from pipeline.encoding.probe import check
+from pipeline.encoding.video_format import VideoFormat
 from pipeline.errors import EncodeError, StoreFullError
-from pipeline.ffmpeg_process import available_encoders, ffmpeg_executable
-from pipeline.probe import check
-from pipeline.video_format import VideoFormat
-from tests.pipeline.clips import FAST, PROVENANCE, assert_nothing_left, bars, noise, video, write
+from tests.pipeline.encoding.clips import (
+    FAST,
+    PROVENANCE,
+    assert_nothing_left,
+    bars,
+    noise,
+    video,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,11 +140,11 @@ FILE_TOO_LARGE = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from pipeline.encode import VideoWriter
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode import VideoWriter
+from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.errors import StoreFullError
-from pipeline.provenance import Provenance
-from pipeline.video_format import VideoFormat
+from pipeline.encoding.provenance import Provenance
+from pipeline.encoding.video_format import VideoFormat
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -167,7 +175,7 @@ def test_missing_encoder_names_those_there_are(
     wrapper = tmp_path / "ffmpeg"
     wrapper.write_text(f'#!/bin/bash\nexec "{real}" "${{@/libx264/libx000}}"\n')
     wrapper.chmod(0o755)
-    monkeypatch.setattr("pipeline.ffmpeg_command.ffmpeg_executable", lambda: str(wrapper))
+    monkeypatch.setattr("pipeline.encoding.ffmpeg_command.ffmpeg_executable", lambda: str(wrapper))
     with pytest.raises(EncodeError, match=r"lacks the encoder; it has: .*libsvtav1"):
         write(tmp_path / "video.mp4", bars(4), video(4))
     assert list(tmp_path.iterdir()) == [wrapper]

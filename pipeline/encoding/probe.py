@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from pipeline.encode_options import EncodeOptions
-    from pipeline.video_format import VideoFormat
+    from pipeline.encoding.encode_options import EncodeOptions
+    from pipeline.encoding.video_format import VideoFormat
 
 # Code points of ITU-T H.273, as players read them.
 BT709 = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.encode_options import EncodeOptions
+from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.errors import ConfigError
 
 

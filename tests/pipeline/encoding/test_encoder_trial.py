@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.encode_options import EncodeOptions
-from pipeline.encoder_trial import try_encoder
+from pipeline.encoding.encode_options import EncodeOptions
+from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.errors import EncodeError
 
 

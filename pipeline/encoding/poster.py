@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.provenance import Provenance
+    from pipeline.encoding.provenance import Provenance
 
 QUALITY = 90
 

@@ -9,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.encode import VideoWriter
-from pipeline.encode_options import EncodeOptions
-from pipeline.provenance import Provenance
-from pipeline.video_format import VideoFormat
+from pipeline.encoding.encode import VideoWriter
+from pipeline.encoding.encode_options import EncodeOptions
+from pipeline.encoding.provenance import Provenance
+from pipeline.encoding.video_format import VideoFormat
 
 if TYPE_CHECKING:
     from pathlib import Path

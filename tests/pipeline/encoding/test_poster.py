@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.poster import poster_jpeg
-from tests.pipeline.clips import HEIGHT, PROVENANCE, WIDTH, bars, decoded, numbered, video, write
+from pipeline.encoding.poster import poster_jpeg
+from tests.pipeline.encoding.clips import (
+    HEIGHT,
+    PROVENANCE,
+    WIDTH,
+    bars,
+    decoded,
+    numbered,
+    video,
+    write,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
