@@ -1,68 +1,35 @@
-"""A gang: the actors that render one video together, driven by references alone.
+"""A gang: the warm actors that render one video after another.
 
-The driver never touches a tensor. It hands each actor the references of its neighbours' boundaries
-and submits a step as soon as those references exist, a few steps ahead of the actor; Ray starts it
-when the boundaries are there. There is no barrier: a segment waits for its neighbours and for
-nobody else.
+It owns the room on the cluster and the actors in it; how one video goes through them is ``take``'s
+business.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
-
-import ray
+from typing import TYPE_CHECKING
 
 from actors.cluster import cluster_resources
-from actors.failures import RAY_FAILURES, SegmentDiedError, reraise
+from actors.failures import SegmentDiedError
 from actors.handles import SegmentHandle, close_all, keep, wait_for
 from actors.placement import release, reserve, share_out
-from pipeline.errors import ClusterError, SegmentError
+from actors.take import Take
+from pipeline.errors import ClusterError
 from pipeline.segments import cut
-from pipeline.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
-    from ray import ObjectRef
-
-    from actors.handles import StepRefs
     from actors.placement import GangOptions
-    from actors.segment import StepReport
+    from actors.take import Watcher
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.engines.registry import EngineOptions
     from pipeline.plan import VideoPlan
-    from pipeline.segments import Partition
     from pipeline.stores import StoreFactory
 
 logger = logging.getLogger("nightreel.gang")
-
-# Slots decoded in one call: small enough that two in flight are nothing, large enough that a call's
-# millisecond is nothing either.
-SLOTS_PER_PUSH = 8
-
-# Runs of slots on their way to the decoder: one being decoded, one waiting.
-PUSHES_AHEAD = 2
-
-
-class Watcher(Protocol):
-    """Told of what happens to a video while it is rendered; called from the driver's thread."""
-
-    def on_start(self, num_segments: int) -> None:
-        """An attempt begins, with that many segments."""
-        ...
-
-    def on_step(self, report: StepReport) -> None:
-        """A segment finished a step."""
-        ...
-
-    def on_frames(self, num_frames: int) -> None:
-        """So many frames are encoded by now."""
-        ...
 
 
 class Gang:
@@ -151,13 +118,24 @@ class Gang:
             SegmentDiedError: an actor died or hung; make a new gang and try again.
             NightreelError: the video itself can't be made, encoded or stored.
         """
-        take = self._begin(plan)
+        take = self.begin(plan)
         watcher.on_start(take.partition.num_segments)
         take.sample(watcher)
         return take.deliver(order, watcher)
 
-    def _begin(self, plan: VideoPlan) -> _Take:
-        partition = cut(plan.boundary, len(self._handles), plan.num_steps)
+    def begin(self, plan: VideoPlan, *, max_segments: int | None = None) -> Take:
+        """Give each actor its segment, with prompts encoded and noise drawn.
+
+        Args:
+            plan: what to make.
+            max_segments: how many of the actors to use at most; ``None``: as many as the video can
+                bear.
+
+        Raises:
+            SegmentDiedError: an actor died or hung.
+            NightreelError: the prompts can't be encoded.
+        """
+        partition = cut(plan.boundary, max_segments or len(self._handles), plan.num_steps)
         handles = self._handles[: partition.num_segments]
         epoch, plan_ref = next(self._epochs), keep(plan)
         embeds, partition_ref = handles[0].encode_prompts(plan), keep(partition)
@@ -177,116 +155,4 @@ class Gang:
             timeout_s=self._options.step_timeout_s,
             doing=f"video '{plan.request.id}': encoding prompts and drawing noise",
         )
-        return _Take(plan, plan_ref, partition, handles, epoch, self._options)
-
-
-@dataclass(slots=True)
-class _Track:
-    """How far one segment is, and the boundaries that its neighbours have yet to be given."""
-
-    num_submitted: int = 0
-    num_finished: int = 0
-    refs: dict[int, StepRefs] = field(default_factory=dict)
-
-    def forget_before(self, step: int) -> None:
-        """Let go of boundaries that every neighbour has been given; Ray then frees them."""
-        for passed in [other for other in self.refs if other < step]:
-            del self.refs[passed]
-
-
-def _neighbours(segment: int, tracks: list[_Track]) -> list[int]:
-    return [other for other in (segment - 1, segment + 1) if 0 <= other < len(tracks)]
-
-
-@dataclass(slots=True)
-class _Take:
-    """One attempt at one video."""
-
-    plan: VideoPlan
-    plan_ref: ObjectRef[VideoPlan]
-    partition: Partition
-    handles: list[SegmentHandle]
-    epoch: int
-    options: GangOptions
-
-    def sample(self, watcher: Watcher) -> None:
-        """Submit every step as early as its inputs and the look-ahead allow, until all are done."""
-        tracks = [_Track() for _ in self.handles]
-        running: dict[ObjectRef[StepReport], int] = {}
-        while any(track.num_finished < self.plan.num_steps for track in tracks):
-            for segment in range(len(tracks)):
-                while self._may_submit(segment, tracks):
-                    running[self._submit(segment, tracks)] = segment
-            for report in self._next_reports(running):
-                tracks[report.segment].num_finished += 1
-                watcher.on_step(report)
-
-    def deliver(self, order: DeliveryOrder, watcher: Watcher) -> Delivered:
-        """Stream all slots, in order, through the first actor's decoder into the store."""
-        carrier, video = self.handles[0], self.plan.request.id
-        opened = carrier.open_delivery(self.epoch, self.plan_ref, order, video)
-        doing = f"video '{video}': decoding"
-        timeout_s = self.options.decode_timeout_s
-        if order.latents_prefix is not None:
-            stored = [h.persist(self.epoch, order.latents_prefix, video) for h in self.handles]
-            wait_for(stored, timeout_s=timeout_s, doing=f"video '{video}': storing latents")
-        wait_for([opened], timeout_s=timeout_s, doing=doing)
-        pending: list[ObjectRef[int]] = []
-        for index, (handle, span) in enumerate(self._runs()):
-            slots = handle.slots(self.epoch, span, video)
-            pending.append(carrier.push(self.epoch, index, slots, video))
-            if len(pending) > PUSHES_AHEAD:
-                watcher.on_frames(wait_for([pending.pop(0)], timeout_s=timeout_s, doing=doing)[0])
-        for encoded in pending:
-            watcher.on_frames(wait_for([encoded], timeout_s=timeout_s, doing=doing)[0])
-        delivery = carrier.deliver(self.epoch, video)
-        delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
-        for handle in self.handles[1:]:
-            handle.abandon()
-        return delivered[0]
-
-    def _may_submit(self, segment: int, tracks: list[_Track]) -> bool:
-        track = tracks[segment]
-        step = track.num_submitted
-        if step == self.plan.num_steps or step > track.num_finished + self.options.steps_ahead:
-            return False
-        return all(tracks[other].num_submitted >= step for other in _neighbours(segment, tracks))
-
-    def _submit(self, segment: int, tracks: list[_Track]) -> ObjectRef[StepReport]:
-        step = tracks[segment].num_submitted
-        from_left = from_right = None
-        if step > 0 and segment > 0:
-            from_left = tracks[segment - 1].refs[step - 1].to_right
-        if step > 0 and segment + 1 < len(tracks):
-            from_right = tracks[segment + 1].refs[step - 1].to_left
-        title = f"{self.plan.request.id}/segment-{segment:03d}/step-{step:03d}"
-        refs = self.handles[segment].step(title, self.epoch, step, from_left, from_right)
-        tracks[segment].refs[step] = refs
-        tracks[segment].num_submitted += 1
-        for other in _neighbours(segment, tracks):
-            needed_from = min(tracks[n].num_submitted for n in _neighbours(other, tracks)) - 1
-            tracks[other].forget_before(needed_from)
-        return refs.report
-
-    def _next_reports(self, running: dict[ObjectRef[StepReport], int]) -> list[StepReport]:
-        """Wait for at least one step to finish; then take all that have."""
-        doing = f"video '{self.plan.request.id}': sampling"
-        ready, _ = ray.wait(list(running), timeout=self.options.step_timeout_s)
-        if not ready:
-            raise SegmentError(f"{doing}: no step finished in {self.options.step_timeout_s:g} s")
-        more, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
-        reports = []
-        for ref in {*ready, *more}:
-            segment = running.pop(ref)
-            try:
-                reports.append(ray.get(ref))
-            except RAY_FAILURES as error:
-                reraise(error, f"{doing}, segment {segment}")
-        return reports
-
-    def _runs(self) -> Iterator[tuple[SegmentHandle, Span]]:
-        """All slots in order, a few at a time, with the actor that has them."""
-        for segment, handle in enumerate(self.handles):
-            owned = self.partition.owned(self.plan.num_steps - 1, segment)
-            for start in range(owned.start, owned.stop, SLOTS_PER_PUSH):
-                yield handle, Span(start, min(start + SLOTS_PER_PUSH, owned.stop))
+        return Take(plan, plan_ref, partition, handles, epoch, self._options)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from actors.gang import Watcher
+    from actors.take import Watcher
     from jobs.settings import JobConfig
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.plan import VideoPlan
