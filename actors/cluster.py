@@ -9,6 +9,8 @@ given.
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,14 +61,26 @@ def connected(options: ClusterOptions) -> Iterator[None]:
         yield
         return
     try:
-        ray.init(**_arguments(options))
-    except (exceptions.RayError, ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        with _sigterm_kept():
+            ray.init(**_arguments(options))
+    except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         where = options.address or "this machine"
         raise ClusterError(f"can't use Ray at {where}: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keep the program's own answer to SIGTERM: ``ray.init`` would exit with status 15."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def cluster_resources() -> dict[str, float]:
