@@ -1,0 +1,1 @@
+"""Does a video show where its windows meet? ``python -m benchmarks.seams``."""

@@ -1,13 +1,17 @@
 """The exact covariance of what the sampler makes on the gaussian oracle.
 
-Every step is linear in the noise. Fed with the identity matrix, one channel per latent frame of noise, the
-real sampler returns the matrix ``M`` that takes noise to video, and ``M N M^T`` is the video's covariance
-for noise of covariance ``N``: no sampling error, no goldens.
+With no prompt every step is linear in the noise. Fed with the identity matrix, one channel per
+latent frame of noise, the real sampler returns the matrix ``M`` that takes noise to video, and
+``M N M^T`` is the video's covariance for noise of covariance ``N``: no sampling error, no goldens.
+What is left is the fp32 rounding of the sampler itself, below 1e-6.
+
+Shape suffixes: T latent frames or slots, N latent frames of noise, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +19,7 @@ import torch
 
 from pipeline import reference
 from pipeline.boundary import BoundaryOptions
-from pipeline.engines.gaussian import GaussianEngine, GaussianOptions, correlation
+from pipeline.engines.gaussian import GaussianEngine, GaussianOptions
 from pipeline.join import Joiner
 from pipeline.noise import NoiseOptions, high_pass_taps
 from pipeline.plan import RenderOptions, VideoPlan, plan_video
@@ -31,10 +35,13 @@ if TYPE_CHECKING:
     from pipeline.boundary import BoundaryModeName
     from pipeline.solvers import SolverName
 
+# One latent pixel is enough: the oracle treats all alike.
+SIZE_PX = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One row of the table."""
+    """How a video is sampled. The defaults are nightreel's own, with a halo of 2."""
 
     mode: BoundaryModeName = "halo"
     shift: bool = True
@@ -45,124 +52,68 @@ class Setting:
     num_latent_frames: int = 201
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seams:
-    """What a covariance says about seams.
-
-    Attributes:
-        energy: frame-difference energy at every position over its median; 1.00 is no seam.
-        variance: variance of every latent frame (the process's own is 1).
-        joins: positions where two windows of the last step meet (between frame i and i + 1).
-        correlation_40, correlation_80: mean correlation of frames 40 and 80 latent frames apart.
-    """
-
-    energy: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    joins: tuple[int, ...]
-    correlation_40: float
-    correlation_80: float
-
-    @property
-    def variance_in_joins(self) -> tuple[float, float]:
-        """Lowest and highest variance within two latent frames of a join."""
-        near = [i for j in self.joins for i in range(max(0, j - 1), min(j + 3, len(self.variance)))]
-        chosen = self.variance[near] if near else self.variance
-        return float(chosen.min()), float(chosen.max())
-
-
-def target_correlation(lag: int) -> float:
-    """The process's own correlation at a lag."""
-    return float(correlation(np.array([lag]))[0])
-
-
-def seams(setting: Setting) -> Seams:
-    """Run the real sampler on impulses and read the result's covariance."""
-    plan, engine = _plan(setting)
-    video_from_noise = _response(plan, engine)
-    noise = _noise_covariance(plan)
-    video = video_from_noise @ noise @ video_from_noise.T
-    variance = np.diag(video)
-    difference = variance[1:] + variance[:-1] - 2.0 * np.diag(video, 1)
-    return Seams(
-        energy=difference / np.median(difference),
-        variance=variance,
-        joins=_joins(plan),
-        correlation_40=_mean_correlation(video, 40),
-        correlation_80=_mean_correlation(video, 80),
-    )
-
-
-def _plan(setting: Setting) -> tuple[VideoPlan, GaussianEngine]:
-    count = setting.num_latent_frames
-    options = GaussianOptions(
-        channels=count, window_latent_frames=setting.window_latent_frames, prompt_contrast=0.0
-    )
-    engine = GaussianEngine(options)
-    spec = VideoSpec(
+def plan_of(setting: Setting) -> VideoPlan:
+    """The plan of a video of one latent pixel and as many channels as latent frames."""
+    spec = replace(_engine(setting).spec, spatial_compression=SIZE_PX)
+    request = VideoSpec(
         id="impulses",
         prompt="-",
-        num_frames=num_frames_of(count, engine.spec.temporal_compression),
-        width=16,
-        height=16,
+        num_frames=num_frames_of(setting.num_latent_frames, spec.temporal_compression),
+        width=SIZE_PX,
+        height=SIZE_PX,
         num_inference_steps=setting.num_steps,
     )
-    render = RenderOptions(
+    options = RenderOptions(
         boundary=BoundaryOptions(mode=setting.mode, shift=setting.shift),
         noise=NoiseOptions(shared_dc=setting.shared_dc),
         sampler=SamplerOptions(solver=setting.solver),
     )
-    thin = replace(engine.spec, spatial_compression=16)
-    return plan_video(resolve(spec, VideoDefaults(), thin), thin, render), engine
+    return plan_video(resolve(request, VideoDefaults(), spec), spec, options)
 
 
-def _response(plan: VideoPlan, engine: GaussianEngine) -> NDArray[np.float64]:
-    sampler = SegmentSampler(
-        plan,
-        cut(plan.boundary, 1, plan.num_steps),
-        0,
-        engine,
-        reference.encode_prompts(plan, engine),
-    )
+def video_covariance(setting: Setting) -> NDArray[np.float64]:
+    """The covariance ``[T, T]`` of the finished latent frames; the process's own variance is 1."""
+    video_from_noise_TN = _response(replace(setting, shared_dc=0.0))
+    noise_NN = _noise_covariance(plan_of(setting))
+    return np.asarray(video_from_noise_TN @ noise_NN @ video_from_noise_TN.T)
+
+
+@lru_cache(maxsize=32)
+def _response(setting: Setting) -> NDArray[np.float64]:
+    """The matrix ``[T, N]`` that takes noise to video: one impulse per channel, all at once.
+
+    Where windows keep copies, the copies of a latent frame start from the same noise, so the
+    impulse goes into each of them.
+    """
+    plan, engine = plan_of(setting), _engine(setting)
+    partition = cut(plan.boundary, 1, plan.num_steps)
+    embeds = reference.encode_prompts(plan, engine)
+    sampler = SegmentSampler(plan, partition, 0, engine, embeds)
     frames = list(plan.boundary.latent_frames(Span(0, plan.boundary.num_slots)))
     impulses_TCHW = torch.eye(plan.num_latent_frames)[frames][:, :, None, None]
     sampler.restore(0, impulses_TCHW, None)
     while sampler.step < plan.num_steps:
         sampler.advance([])
-    latents_TCHW = Joiner(plan.boundary).push(sampler.latents(sampler.owned))
-    return latents_TCHW[:, :, 0, 0].double().numpy()
+    video_TCHW = Joiner(plan.boundary).push(sampler.latents(sampler.owned))
+    return video_TCHW[:, :, 0, 0].double().numpy()
+
+
+def _engine(setting: Setting) -> GaussianEngine:
+    options = GaussianOptions(
+        channels=setting.num_latent_frames,
+        window_latent_frames=setting.window_latent_frames,
+        prompt_contrast=0.0,
+    )
+    return GaussianEngine(options)
 
 
 def _noise_covariance(plan: VideoPlan) -> NDArray[np.float64]:
-    """The covariance of the noise that the filter really makes, cut-off taps and all."""
+    """The covariance ``[N, N]`` of the noise as it is really made, cut-off taps and all."""
     count, options = plan.num_latent_frames, plan.options.noise
     if options.shared_dc == 0.0:
         return np.eye(count)
     taps = high_pass_taps(options).astype(np.float64)
-    by_lag = np.correlate(taps, taps, mode="full")[len(taps) - 1 :]
+    by_lag = np.zeros(count + len(taps))
+    by_lag[: len(taps)] = np.correlate(taps, taps, mode="full")[len(taps) - 1 :]
     lag = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
-    own = np.where(lag < len(by_lag), by_lag[np.minimum(lag, len(by_lag) - 1)], 0.0)
-    return own + options.shared_dc / options.shared_dc_latent_frames
-
-
-def _joins(plan: VideoPlan) -> tuple[int, ...]:
-    joints = plan.boundary.joints()
-    if len(joints) > 1:
-        return tuple(
-            joint.first_latent_frame + i
-            for joint in joints[1:]
-            for i in range(len(joint.fade) - plan_overlap(plan) - 1, len(joint.fade))
-        )
-    owned = Span(0, plan.boundary.num_slots)
-    windows = plan.boundary.windows(plan.num_steps - 1, owned)
-    return tuple(window.core.start - 1 for window in windows[1:])
-
-
-def plan_overlap(plan: VideoPlan) -> int:
-    """Latent frames over which a join of separate copies is faded."""
-    fades = [joint.fade for joint in plan.boundary.joints()[1:]]
-    return max(sum(share > 0.0 for share in fade) for fade in fades)
-
-
-def _mean_correlation(video: NDArray[np.float64], lag: int) -> float:
-    scale = np.sqrt(np.diag(video))
-    return float(np.mean(np.diag(video / np.outer(scale, scale), lag)))
+    return by_lag[lag] + options.shared_dc / options.shared_dc_latent_frames
