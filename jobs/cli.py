@@ -180,9 +180,13 @@ def _job(manifest: str, output: str, settings: JobConfig, *, strict: bool) -> Jo
 def _render_job(job: Job) -> JobSummary:
     from jobs.display import display
     from jobs.render import render as render_manifest
+    from storage import keys
 
     with display() as progress:
-        return render_manifest(job, progress)
+        summary = render_manifest(job, progress)
+    if summary.rendered or summary.skipped:
+        typer.echo(f"{job.store().uri}/{keys.VIDEOS}")
+    return summary
 
 
 def _finish(summary: JobSummary) -> None:
