@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mypy_boto3_s3 import S3Client
+
     from storage.local import LocalStore
     from storage.s3 import S3Store
 
@@ -57,11 +59,21 @@ def moto_options(moto_url: str, credentials: None) -> S3Options:
     )
 
 
+@pytest.fixture(scope="session")
+def moto_client(moto_url: str) -> S3Client:
+    return boto3.client(
+        "s3",
+        endpoint_url=moto_url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+    )
+
+
 @pytest.fixture
-def moto_bucket(moto_options: S3Options) -> str:
+def moto_bucket(moto_client: S3Client) -> str:
     name = f"bucket-{uuid.uuid4().hex[:12]}"
-    client = boto3.client("s3", endpoint_url=moto_options.endpoint_url, region_name=REGION)
-    client.create_bucket(Bucket=name)
+    moto_client.create_bucket(Bucket=name)
     return name
 
 
