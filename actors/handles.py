@@ -75,7 +75,6 @@ class SegmentHandle:
             scheduling_strategy=ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(
                 placement_group=group, placement_group_bundle_index=bundle
             ),
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
         ).remote(engine, threads, store)
         return cls(actor, name)
 
