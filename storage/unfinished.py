@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TEMPORARY: Final = ".nightreel-unfinished-"
 # A store's ``delete`` prunes empty folders, possibly between another writer's mkdir and its open.
-_OPEN_TRIES: Final = 5
+_OPEN_TRIES: Final = 20
 
 
 @contextmanager
@@ -22,11 +22,11 @@ def unfinished(folder: Path) -> Iterator[Path]:
     """An empty temporary file in ``folder``, gone at the end unless it got another name."""
     path = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
     for tries_left in reversed(range(_OPEN_TRIES)):
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             break
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             if not tries_left:
                 raise
     try:

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,15 +63,12 @@ def test_delete_and_create_in_the_same_folder(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
 
     def churn(name: str) -> None:
-        for _ in range(200):
+        for _ in range(100):
             store.put_bytes(f"a/b/{name}", b"x")
             store.delete(f"a/b/{name}")
 
-    threads = [threading.Thread(target=churn, args=(name,)) for name in "xyz"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(churn, "xyz"))
     assert list(tmp_path.iterdir()) == []
 
 
