@@ -1,0 +1,69 @@
+"""The gang's bits again, with a neural network: a tiny random Wan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from pipeline import reference
+from pipeline.engines.registry import EngineOptions, load_engine
+from storage.open import StoreConfig
+from tests.cluster.gangs import Notes, gang_of, latents_of
+from tests.plans import small_plan
+from tests.tiny_wan import HEIGHT_PX, WIDTH_PX, make_tiny_wan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.gang import Gang
+    from pipeline.engines.protocol import Engine
+
+pytestmark = pytest.mark.cluster
+
+# 58 latent frames in windows of 9: eleven or twelve windows a step.
+LONG = 229
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> EngineOptions:
+    folder = make_tiny_wan(tmp_path_factory.mktemp("tiny-wan"), window_latent_frames=9)
+    return EngineOptions(name="wan", weights=str(folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def engine(options: EngineOptions) -> Engine:
+    return load_engine(options)
+
+
+@pytest.fixture(scope="module")
+def gang(
+    ray_cluster: None, options: EngineOptions, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gang]:
+    store = StoreConfig(uri=str(tmp_path_factory.mktemp("store")))
+    with gang_of(5, store, options) as gang:
+        yield gang
+
+
+@pytest.mark.parametrize("mode", ["halo", "decay"])
+def test_1_2_3_and_5_segments_give_the_bits_of_the_reference(
+    gang: Gang, engine: Engine, mode: str
+) -> None:
+    plan = small_plan(
+        engine,
+        LONG,
+        mode=mode,
+        num_steps=3,
+        guidance_scale=2.0,
+        shared_dc=0.2,
+        width=WIDTH_PX,
+        height=HEIGHT_PX,
+    )
+    expected = reference.sample(plan, engine)
+    assert torch.isfinite(expected).all()
+    for num_segments in (1, 2, 3, 5):
+        take = gang.begin(plan, max_segments=num_segments)
+        take.sample(Notes())
+        assert take.partition.num_segments == num_segments
+        assert torch.equal(latents_of(take), expected)
