@@ -31,7 +31,7 @@ class ObjectStore(Protocol):
 
     @property
     def uri(self) -> str:
-        """The root, as given by the user, without a trailing slash and without secrets."""
+        """The root as an absolute URI, without a trailing slash and without secrets."""
         ...
 
     def put_bytes(

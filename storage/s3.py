@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import logging
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import ObjectCorruptError, ObjectExistsError, ObjectMissingError
@@ -25,7 +27,7 @@ from storage.keys import checked
 from storage.local_errors import named
 from storage.s3_errors import ConflictError, NotSupportedError, translated
 from storage.s3_object import WRITE_NAME, NewObject, body_check, crc32_of
-from storage.s3_reader import read_range
+from storage.s3_reader import read_range, read_whole
 from storage.s3_upload import PartUpload
 from storage.unfinished import fill, unfinished
 
@@ -41,6 +43,8 @@ LOG = logging.getLogger("nightreel.storage.s3")
 
 WRITE_ATTEMPTS: Final = 5
 DOWNLOAD_BYTES: Final = 16 << 20
+# Whoever checks wants an answer now: a night is not at stake yet.
+CHECK_ATTEMPTS: Final = 3
 CHECK_KEY: Final = ".nightreel-check"
 _ONLY_NEW: Final[dict[str, Any]] = {"IfNoneMatch": "*"}
 
@@ -76,7 +80,7 @@ class S3Store:
     ) -> ObjectInfo:
         """Write a small object in one request; see ``ObjectStore.put_bytes``."""
         new = self._new(key, content_type, {}, len(data), zlib.crc32(data))
-        self._write(new, lambda guard: self._put(new, data, guard), overwrite=overwrite)
+        self._write(new, partial(self._put, new, data), overwrite=overwrite)
         return ObjectInfo(key, new.size_bytes, new.crc32)
 
     def put_file(
@@ -92,15 +96,16 @@ class S3Store:
         size_bytes, crc32 = crc32_of_file(path)
         new = self._new(key, content_type, metadata or {}, size_bytes, crc32)
         if size_bytes > self._options.multipart_threshold_bytes:
-            write = lambda guard: self._uploads.upload(new, path, guard)  # noqa: E731
+            write = partial(self._uploads.upload, new, path)
         else:
-            write = lambda guard: self._put(new, path.read_bytes(), guard)  # noqa: E731
+            write = partial(self._put, new, path.read_bytes())
         self._write(new, write, overwrite=overwrite)
         return self._verified(key, new)
 
     def get_bytes(self, key: str) -> bytes:
         """Read a whole small object; see ``ObjectStore.get_bytes``."""
-        return b"".join(self._pieces(key, self._head(key)))
+        name = self._key(checked(key))
+        return read_whole(self._client, self._location.bucket, name, self._where(key))
 
     def get_file(self, key: str, path: Path) -> ObjectInfo:
         """Download to ``path``, which then is whole and checked, or unchanged."""
@@ -147,10 +152,12 @@ class S3Store:
             StoreUnavailableError: no such bucket, or no connection.
         """
         bucket, key = self._location.bucket, self._key(CHECK_KEY)
-        with translated(f"{self.uri} at {self._client.meta.endpoint_url}"):
-            self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
-            begun = self._client.create_multipart_upload(Bucket=bucket, Key=key)
-            self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
+        attempts = min(CHECK_ATTEMPTS, self._options.max_attempts)
+        client = connect(replace(self._options, max_attempts=attempts))
+        with translated(f"{self.uri} at {client.meta.endpoint_url}"):
+            client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+            begun = client.create_multipart_upload(Bucket=bucket, Key=key)
+            client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
 
     def sweep_unfinished(self, older_than_s: float) -> int:
         """Abort uploads that were begun at least ``older_than_s`` ago; how many there were."""
@@ -251,13 +258,11 @@ class S3Store:
         Raises:
             ObjectExistsError: the object is there, and another write made it.
         """
-        with translated(new.where):
-            try:
+        try:
+            with translated(new.where):
                 head = self._client.head_object(Bucket=new.bucket, Key=new.key)
-            except self._client.exceptions.ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    return False
-                raise
+        except ObjectMissingError:
+            return False
         if head["Metadata"].get(WRITE_NAME) == new.write:
             return True
         raise ObjectExistsError(f"{new.where}: already there, and this write must not replace it")

@@ -11,6 +11,7 @@ from storage.s3_errors import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 # A round trip costs tens of milliseconds, about as long as a megabyte takes.
 BUFFER_BYTES: Final = 1 << 20
@@ -74,6 +75,10 @@ class S3RangeReader(io.RawIOBase):
         return len(data)
 
 
+class BrokenAnswerError(StoreUnavailableError):
+    """The answer began well and then broke off, which botocore doesn't try again."""
+
+
 def read_range(
     client: S3Client, bucket: str, key: str, *, start: int, end: int, etag: str
 ) -> bytes:
@@ -88,14 +93,38 @@ def read_range(
     def read() -> bytes:
         with translated(where):
             answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")
-            data = answer["Body"].read()
         if answer["ETag"] != etag:
             raise ObjectCorruptError(f"{where}: changed while it was being read")
-        if len(data) != end - start:
-            raise StoreUnavailableError(f"{where}: got {len(data)} bytes, expected {end - start}")
-        return data
+        return _body(answer, end - start, where)
 
-    return retry(read, BODY_ATTEMPTS, (StoreUnavailableError,))
+    return retry(read, BODY_ATTEMPTS, (BrokenAnswerError,))
+
+
+def read_whole(client: S3Client, bucket: str, key: str, where: str) -> bytes:
+    """All of a small object in one request.
+
+    Raises:
+        ObjectMissingError: there is none.
+        StoreError: the server refused or can't be reached.
+    """
+
+    def read() -> bytes:
+        with translated(where):
+            answer = client.get_object(Bucket=bucket, Key=key)
+        return _body(answer, answer["ContentLength"], where)
+
+    return retry(read, BODY_ATTEMPTS, (BrokenAnswerError,))
+
+
+def _body(answer: GetObjectOutputTypeDef, size_bytes: int, where: str) -> bytes:
+    try:
+        with translated(where):
+            data = answer["Body"].read()
+    except StoreUnavailableError as error:
+        raise BrokenAnswerError(str(error)) from error
+    if len(data) != size_bytes:
+        raise BrokenAnswerError(f"{where}: got {len(data)} bytes, expected {size_bytes}")
+    return data
 
 
 def open_object(client: S3Client, bucket: str, key: str, size_bytes: int, etag: str) -> BinaryIO:
