@@ -1,7 +1,9 @@
 """The only place where actors are called: typed, named, with nothing retried by Ray.
 
 A task's name is what the Ray dashboard shows of it; an actor's own name and repr freeze when it is
-made, so they only tell its place.
+made, so they only tell its place. Ray keeps metrics for every name that it has ever seen, some 20 kB
+in the driver, the actor and the dashboard's agent each: a video has as many names as it has steps and
+segments, however long it is.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ray.util.placement_group import PlacementGroup
 
     from pipeline.delivery import Delivered, DeliveryOrder
+    from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineOptions
     from pipeline.message import BoundaryMessage
     from pipeline.plan import VideoPlan
@@ -82,6 +85,10 @@ class SegmentHandle:
         """Node id and process id, once the engine is loaded."""
         return self._call("identity", "load engine")
 
+    def check_encoder(self, options: EncodeOptions) -> ObjectRef[None]:
+        """Try the encoder on the actor's node; once per actor."""
+        return self._call("check_encoder", "check encoder", options)
+
     def encode_prompts(self, plan: VideoPlan) -> ObjectRef[dict[str, NDArray[np.float32]]]:
         """Embeddings of all prompts of a plan."""
         return self._call("encode_prompts", f"{plan.request.id}/encode prompts", plan)
@@ -115,7 +122,7 @@ class SegmentHandle:
 
     def slots(self, epoch: int, span: Span, video: str) -> ObjectRef[NDArray[np.float32]]:
         """Finished slots."""
-        return self._call("slots", f"{video}/slots {span}", epoch, span)
+        return self._call("slots", f"{video}/slots", epoch, span)
 
     def persist(self, epoch: int, prefix: str, video: str) -> ObjectRef[list[str]]:
         """Store finished latents before anything else can happen to them."""
@@ -131,7 +138,7 @@ class SegmentHandle:
         self, epoch: int, index: int, slots: ObjectRef[NDArray[np.float32]], video: str
     ) -> ObjectRef[int]:
         """Decode and encode the next run of slots."""
-        return self._call("push", f"{video}/decode {index:04d}", epoch, index, slots)
+        return self._call("push", f"{video}/decode", epoch, index, slots)
 
     def deliver(self, epoch: int, video: str) -> ObjectRef[Delivered]:
         """Complete, check and upload."""
