@@ -118,6 +118,11 @@ class Gang:
             SegmentDiedError: an actor died or hung; make a new gang and try again.
             NightreelError: the video itself can't be made, encoded or stored.
         """
+        wait_for(
+            [self._handles[0].check_encoder(order.encode)],
+            timeout_s=self._options.decode_timeout_s,
+            doing=f"trying {order.encode.codec}",
+        )
         take = self.begin(plan)
         watcher.on_start(take.partition.num_segments)
         take.sample(watcher)
@@ -135,7 +140,8 @@ class Gang:
             SegmentDiedError: an actor died or hung.
             NightreelError: the prompts can't be encoded.
         """
-        partition = cut(plan.boundary, max_segments or len(self._handles), plan.num_steps)
+        wanted = min(max_segments or len(self._handles), len(self._handles))
+        partition = cut(plan.boundary, wanted, plan.num_steps)
         handles = self._handles[: partition.num_segments]
         epoch, plan_ref = next(self._epochs), keep(plan)
         embeds, partition_ref = handles[0].encode_prompts(plan), keep(partition)

@@ -21,6 +21,7 @@ import ray
 import torch
 
 from pipeline.delivery import VideoDelivery
+from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.engines.registry import load_engine
 from pipeline.errors import SegmentError
 from pipeline.latents_file import file_name, files_of, to_bytes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.delivery import Delivered, DeliveryOrder
+    from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineOptions
     from pipeline.message import BoundaryMessage
     from pipeline.plan import VideoPlan
@@ -71,6 +73,7 @@ class SegmentActor:
         self._sampler: SegmentSampler | None = None
         self._delivery: VideoDelivery | None = None
         self._pushed = 0
+        self._tried_encoders: set[EncodeOptions] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="nightreel-")
 
     def identity(self) -> tuple[str, int]:
@@ -81,6 +84,12 @@ class SegmentActor:
         """Every prompt of the plan with its embedding ``[S, D]``."""
         embeds = self._engine.encode_prompts(plan.prompts)
         return {prompt: embed.numpy() for prompt, embed in zip(plan.prompts, embeds, strict=True)}
+
+    def check_encoder(self, options: EncodeOptions) -> None:
+        """Try the encoder on this node, before hours of sampling depend on it."""
+        if options not in self._tried_encoders:
+            try_encoder(options)
+            self._tried_encoders.add(options)
 
     def begin(
         self,
