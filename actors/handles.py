@@ -1,9 +1,9 @@
 """The only place where actors are called: typed, named, with nothing retried by Ray.
 
 A task's name is what the Ray dashboard shows of it; an actor's own name and repr freeze when it is
-made, so they only tell its place. Ray keeps metrics for every name that it has ever seen, some 20 kB
-in the driver, the actor and the dashboard's agent each: a video has as many names as it has steps and
-segments, however long it is.
+made, so they only tell its place. Ray keeps metrics for every name that it has seen, some 20 kB in
+the driver, the actor and the dashboard's agent: a video has as many names as it has segments and
+steps, however long it is.
 """
 
 from __future__ import annotations
