@@ -15,7 +15,7 @@ from actors.failures import SegmentDiedError
 from actors.handles import SegmentHandle, close_all, keep, wait_for
 from actors.placement import release, reserve, share_out
 from actors.take import Take
-from pipeline.errors import ClusterError
+from pipeline.errors import ClusterError, EncodeError
 from pipeline.segments import cut
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from actors.placement import GangOptions
     from actors.take import Watcher
     from pipeline.delivery import Delivered, DeliveryOrder
+    from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineOptions
     from pipeline.plan import VideoPlan
     from pipeline.stores import StoreFactory
@@ -116,17 +117,27 @@ class Gang:
 
         Raises:
             SegmentDiedError: an actor died or hung; make a new gang and try again.
+            ClusterError: the encoder does not work on the gang's first node.
             NightreelError: the video itself can't be made, encoded or stored.
         """
-        wait_for(
-            [self._handles[0].check_encoder(order.encode)],
-            timeout_s=self._options.decode_timeout_s,
-            doing=f"trying {order.encode.codec}",
-        )
+        self._check_encoder(order.encode)
         take = self.begin(plan)
         watcher.on_start(take.partition.num_segments)
         take.sample(watcher)
         return take.deliver(order, watcher)
+
+    def _check_encoder(self, options: EncodeOptions) -> None:
+        """Better to know now than after hours of sampling."""
+        try:
+            wait_for(
+                [self._handles[0].check_encoder(options)],
+                timeout_s=self._options.decode_timeout_s,
+                doing=f"trying {options.codec}",
+            )
+        except EncodeError as error:
+            raise ClusterError(
+                f"encode.codec = {options.codec} does not work on the gang's first node: {error}"
+            ) from error
 
     def begin(self, plan: VideoPlan, *, max_segments: int | None = None) -> Take:
         """Give each actor its segment, with prompts encoded and noise drawn.
