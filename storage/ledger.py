@@ -38,7 +38,7 @@ class Verdict:
         current: ``record`` is also the newest of its video, whatever the fingerprint. Where it
             isn't, the configuration went back to an earlier one: append the record again to make
             its film the current one.
-        reason: why the video is not done, in one sentence; empty if it is.
+        reason: why the video is not done, in one sentence; empty if it is, or was never tried.
     """
 
     done: bool
@@ -154,7 +154,7 @@ class Ledger:
 
 def _never_rendered(newest: LedgerRecord | None, fingerprint: str) -> str:
     if newest is None:
-        return "never tried"
+        return ""
     if newest.fingerprint == fingerprint:
         return f"failed in attempt {newest.attempt}: {newest.error}"
     return f"changed since attempt {newest.attempt}"

@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> LocalStore:
 
 def test_a_video_from_first_try_to_done(store: Store) -> None:
     ledger = Ledger(store)
-    assert ledger.finished("a", "f1").reason == "never tried"
+    assert ledger.finished("a", "f1").reason == ""
     assert ledger.current("a") is None
     assert ledger.append(FAILED).attempt == 1
     assert ledger.finished("a", "f1").reason == "failed in attempt 1: EncodeError"
