@@ -1,9 +1,10 @@
 """The only place where actors are called: typed, named, with nothing retried by Ray.
 
 A task's name is what the Ray dashboard shows of it; an actor's own name and repr freeze when it is
-made, so they only tell its place. Ray keeps metrics for every name that it has seen, some 20 kB in
-the driver, the actor and the dashboard's agent: a video has as many names as it has segments and
-steps, however long it is.
+made, so they only tell its place. Ray never forgets a name: each costs the driver, the actor and
+the node's agent about 20 kB of metrics, whatever ``RAY_metric_cardinality_level`` says (measured on
+2.60). So a video has one name per segment and one for its delivery, and none per step: a night of a
+thousand videos would otherwise cost the driver gigabytes.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class SegmentHandle:
 
     def encode_prompts(self, plan: VideoPlan) -> ObjectRef[dict[str, NDArray[np.float32]]]:
         """Embeddings of all prompts of a plan."""
-        return self._call("encode_prompts", f"{plan.request.id}/encode prompts", plan)
+        return self._call("encode_prompts", f"{plan.request.id}/prompts", plan)
 
     def begin(
         self,
@@ -104,7 +105,7 @@ class SegmentHandle:
         prompt_embeds: ObjectRef[dict[str, NDArray[np.float32]]],
     ) -> ObjectRef[None]:
         """Take over a segment."""
-        title = f"{video}/segment-{segment:03d}/begin"
+        title = f"{video}/segment-{segment:03d}"
         return self._call("begin", title, epoch, plan, partition, segment, prompt_embeds)
 
     def step(
@@ -122,35 +123,31 @@ class SegmentHandle:
 
     def slots(self, epoch: int, span: Span, video: str) -> ObjectRef[NDArray[np.float32]]:
         """Finished slots."""
-        return self._call("slots", f"{video}/slots", epoch, span)
+        return self._call("slots", f"{video}/delivery", epoch, span)
 
     def persist(self, epoch: int, prefix: str, video: str) -> ObjectRef[list[str]]:
         """Store finished latents before anything else can happen to them."""
-        return self._call("persist", f"{video}/persist", epoch, prefix)
+        return self._call("persist", f"{video}/delivery", epoch, prefix)
 
     def open_delivery(
         self, epoch: int, plan: ObjectRef[VideoPlan], order: DeliveryOrder, video: str
     ) -> ObjectRef[None]:
         """Make this actor the one that decodes, encodes and uploads."""
-        return self._call("open_delivery", f"{video}/open delivery", epoch, plan, order)
+        return self._call("open_delivery", f"{video}/delivery", epoch, plan, order)
 
     def push(
         self, epoch: int, index: int, slots: ObjectRef[NDArray[np.float32]], video: str
     ) -> ObjectRef[int]:
         """Decode and encode the next run of slots."""
-        return self._call("push", f"{video}/decode", epoch, index, slots)
+        return self._call("push", f"{video}/delivery", epoch, index, slots)
 
     def deliver(self, epoch: int, video: str) -> ObjectRef[Delivered]:
         """Complete, check and upload."""
-        return self._call("deliver", f"{video}/deliver", epoch)
+        return self._call("deliver", f"{video}/delivery", epoch)
 
     def abandon(self) -> ObjectRef[None]:
-        """Forget the video at hand."""
+        """Forget the video at hand and tidy the local disk."""
         return self._call("abandon", "abandon")
-
-    def close(self) -> ObjectRef[None]:
-        """Forget everything and tidy the local disk."""
-        return self._call("close", "close")
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
@@ -180,7 +177,7 @@ def keep(value: T) -> ObjectRef[T]:
 
 def close_all(handles: Sequence[SegmentHandle]) -> None:
     """Let the actors tidy up, then end them; one that does not answer is ended all the same."""
-    refs = [handle.close() for handle in handles]
+    refs = [handle.abandon() for handle in handles]
     ray.wait(refs, num_returns=len(refs), timeout=CLOSE_TIMEOUT_S)
     for handle in handles:
         handle.kill()

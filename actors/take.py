@@ -141,7 +141,7 @@ class Take:
             from_left = tracks[segment - 1].refs[step - 1].to_right
         if step > 0 and segment + 1 < len(tracks):
             from_right = tracks[segment + 1].refs[step - 1].to_left
-        title = f"{self.plan.request.id}/segment-{segment:03d}/step-{step:03d}"
+        title = f"{self.plan.request.id}/segment-{segment:03d}"
         refs = self.handles[segment].step(title, self.epoch, step, from_left, from_right)
         tracks[segment].refs[step] = refs
         tracks[segment].num_submitted += 1
