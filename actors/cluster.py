@@ -9,8 +9,6 @@ given.
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import exceptions
 
+from actors.signals import held_back
 from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ logger = logging.getLogger("nightreel.cluster")
 
 # Warm-up of the token, the head's processes and the first worker on a small machine.
 LOCAL = "local"
+
+# Ray warns at every start that its token authentication is on. It is meant to be.
+TOKEN_NOTICE = "ray._private.authentication.authentication_token_setup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,27 +62,20 @@ def connected(options: ClusterOptions) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    logging.getLogger(TOKEN_NOTICE).setLevel(logging.ERROR)
     try:
-        with _sigterm_kept():
+        with held_back():
             ray.init(**_arguments(options))
     except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         where = options.address or "this machine"
         raise ClusterError(f"can't use Ray at {where}: {error}") from error
+    except BaseException:
+        ray.shutdown()
+        raise
     try:
         yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _sigterm_kept() -> Iterator[None]:
-    """Keep the program's own answer to SIGTERM: ``ray.init`` would exit with status 15."""
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
 
 
 def cluster_resources() -> dict[str, float]:

@@ -11,15 +11,14 @@ Shape suffixes: T slots, C channels, H height, W width, S text tokens, D text wi
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
 import torch
 
+from actors.scratch import ScratchFolder
 from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.engines.registry import load_engine
@@ -74,7 +73,7 @@ class SegmentActor:
         self._delivery: VideoDelivery | None = None
         self._pushed = 0
         self._tried_encoders: set[EncodeOptions] = set()
-        self._folder = tempfile.TemporaryDirectory(prefix="nightreel-")
+        self._scratch: ScratchFolder | None = None
 
     def identity(self) -> tuple[str, int]:
         """Node id and process id, for logs; answers when the engine is loaded."""
@@ -147,7 +146,8 @@ class SegmentActor:
     def open_delivery(self, epoch: int, plan: VideoPlan, order: DeliveryOrder) -> None:
         """Become the one that decodes, encodes and uploads the video."""
         self._sampler_at(epoch, None)
-        self._delivery = VideoDelivery(plan, order, self._engine, Path(self._folder.name))
+        self._scratch = ScratchFolder()
+        self._delivery = VideoDelivery(plan, order, self._engine, self._scratch.path)
         self._pushed = 0
 
     def push(self, epoch: int, index: int, slots_TCHW: NDArray[np.float32]) -> int:
@@ -168,15 +168,12 @@ class SegmentActor:
         return delivered
 
     def abandon(self) -> None:
-        """Forget the video at hand; the engine stays."""
+        """Forget the video at hand and what lies of it on the local disk; the engine stays."""
         if self._delivery is not None:
             self._delivery.abandon()
-        self._epoch, self._sampler, self._delivery = -1, None, None
-
-    def close(self) -> None:
-        """Forget everything and remove what lies on the local disk."""
-        self.abandon()
-        self._folder.cleanup()
+        if self._scratch is not None:
+            self._scratch.remove()
+        self._epoch, self._sampler, self._delivery, self._scratch = -1, None, None, None
 
     def _sampler_at(self, epoch: int, step: int | None) -> SegmentSampler:
         """The sampler, if this call is meant for its epoch and its next step."""

@@ -145,9 +145,6 @@ def main() -> None:
     except NightreelError as error:
         typer.echo(f"nightreel: {type(error).__name__}: {error}", err=True)
         sys.exit(code_of(error))
-    except KeyboardInterrupt:
-        typer.echo("nightreel: interrupted; run the same command again to go on", err=True)
-        sys.exit(ExitCode.INTERRUPTED)
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:
@@ -182,8 +179,12 @@ def _render_job(job: Job) -> JobSummary:
     from jobs.render import render as render_manifest
     from storage import keys
 
-    with display() as progress:
-        summary = render_manifest(job, progress)
+    try:
+        with display() as progress:
+            summary = render_manifest(job, progress)
+    except KeyboardInterrupt:
+        typer.echo("nightreel: interrupted; run the same command again to go on", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     if summary.rendered or summary.skipped:
         typer.echo(f"{job.store().uri}/{keys.VIDEOS}")
     return summary
