@@ -28,7 +28,7 @@ logger = logging.getLogger("nightreel.cluster")
 LOCAL = "local"
 
 # Ray warns at every start that its token authentication is on. It is meant to be.
-TOKEN_NOTICE = "ray._private.authentication.authentication_token_setup"
+NOTICE_LOGGER = "ray._private.authentication.authentication_token_setup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def connected(options: ClusterOptions) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    logging.getLogger(TOKEN_NOTICE).setLevel(logging.ERROR)
+    logging.getLogger(NOTICE_LOGGER).setLevel(logging.ERROR)
     try:
         with held_back():
             ray.init(**_arguments(options))

@@ -59,10 +59,12 @@ def reraise(error: Exception, doing: str) -> NoReturn:
             raise cause from error
         raise SegmentError(f"{doing}: {type(cause).__name__}: {cause}") from error
     if isinstance(error, SEGMENT_DIED):
-        raise SegmentDiedError(f"{doing}: {_first_line(error)}") from error
-    raise ClusterError(f"{doing}: {_first_line(error)}") from error
+        raise SegmentDiedError(f"{doing}: {_in_short(error)}") from error
+    raise ClusterError(f"{doing}: {_in_short(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+def _in_short(error: Exception) -> str:
+    """What happened, and, where a remote traceback follows, its last line: the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    shown = lines[:1] + (lines[-1:] if len(lines) > 1 else [])
+    return f"{type(error).__name__}: {' ... '.join(shown) or 'no message'}"
