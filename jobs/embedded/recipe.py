@@ -41,10 +41,11 @@ class AutoencoderRecipe:
         still_batch, crop_batch, whole_batch: what a step sees in each phase.
         still_until, crop_until: shares of the budget up to which single frames, then crops of
             clips, are used; whole frames come last.
-        square_weight, kl_weight: weights of the squared error and of the KL term beside the L1
-        term. initial_logvar: where the posterior's log variance starts. At 0 the noise would drown
-        the
+        square_weight, kl_weight: weights of the squared error and of the KL term beside L1.
+        initial_logvar: where the posterior's log variance starts. At 0 the noise would drown the
             latents before they carry anything.
+        clip_rate: factor on the learning rate once clips are used. At the full rate, learning
+            motion destroys what single frames taught.
     """
 
     base_dim: int = 16
@@ -55,19 +56,20 @@ class AutoencoderRecipe:
     patch_size: int = 2
     is_residual: bool = True
     clips: int = 1200
-    clip_frames: int = 17
+    clip_frames: int = 13
     still_crop: int = 64
     crop: int = 48
     still_batch: int = 16
-    crop_batch: int = 4
+    crop_batch: int = 5
     whole_batch: int = 2
     still_until: float = 0.3
-    crop_until: float = 0.8
+    crop_until: float = 0.6
     square_weight: float = 4.0
     kl_weight: float = 2e-4
     initial_logvar: float = -5.0
-    ema: float = 0.995
+    ema: float = 0.99
     learning_rate: float = 3e-3
+    clip_rate: float = 0.35
     bf16: bool = True
 
 
@@ -92,8 +94,8 @@ class LatentsRecipe:
     position 0 is an ordinary latent frame of four frames, as it is in the middle of a long video.
     """
 
-    clips: int = 3000
-    clip_latent_frames: int = 15
+    clips: int = 1500
+    clip_latent_frames: int = 14
     batch: int = 4
 
 
@@ -113,13 +115,13 @@ class TransformerRecipe:
         ema: decay of the averaged weights that are exported.
     """
 
-    num_layers: int = 8
+    num_layers: int = 6
     num_attention_heads: int = 6
     attention_head_dim: int = 32
     ffn_dim: int = 768
     freq_dim: int = 128
     batch: int = 8
-    short_windows: tuple[tuple[float, int], ...] = ((0.15, 3), (0.4, 6))
+    short_windows: tuple[tuple[float, int], ...] = ((0.2, 1), (0.45, 4))
     interior: float = 0.5
     caption_dropout: float = 0.1
     ema: float = 0.998

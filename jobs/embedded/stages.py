@@ -41,7 +41,14 @@ def train(recipe: Recipe, run: Path, minutes: float) -> None:
 def train_autoencoder(recipe: Recipe, run: Path, budget: Budget) -> Trainer:
     """Train the autoencoder, or go on."""
     ours = recipe.autoencoder
-    schedule = Schedule(learning_rate=ours.learning_rate, ema=ours.ema, weight_decay=0.0)
+    schedule = Schedule(
+        learning_rate=ours.learning_rate,
+        ema=ours.ema,
+        weight_decay=0.0,
+        descent_from=0.6,
+        drop_at=ours.still_until,
+        drop_by=ours.clip_rate,
+    )
     trainer = Trainer(AutoencoderStage(recipe, run), schedule, run)
     trainer.restore()
     trainer.run(budget)

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WARM_UP_STEPS = 50
-LOG_EVERY_STEPS = 50
-SAVE_EVERY_S = 120.0
+LOG_EVERY_STEPS = 25
+SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 600.0
 CLIP_NORM = 1.0
+CLIMB = 0.03
 
 
 class Stage(Protocol):
@@ -70,18 +71,26 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Peak learning rate, decay of the averaged weights, and where the descent begins."""
+    """Peak learning rate, decay of the averaged weights, and where the rate falls.
+
+    At the share ``drop_at`` of the budget the rate drops to zero and climbs to ``drop_by`` of its
+    peak over the next ``CLIMB``; from ``descent_from`` on it descends to zero.
+    """
 
     learning_rate: float
     ema: float
     weight_decay: float = 0.01
     descent_from: float = 0.4
+    drop_at: float = 1.0
+    drop_by: float = 1.0
 
     def rate(self, step: int, fraction: float) -> float:
         """Learning rate at ``step`` with ``fraction`` of the budget used."""
         warm = min(1.0, (step + 1) / WARM_UP_STEPS)
         left = max(0.0, 1.0 - fraction) / (1.0 - self.descent_from)
-        return self.learning_rate * warm * min(1.0, left)
+        climbed = min(1.0, (fraction - self.drop_at) / CLIMB)
+        drop = self.drop_by * climbed if fraction >= self.drop_at else 1.0
+        return self.learning_rate * warm * drop * min(1.0, left)
 
 
 class Trainer:

@@ -90,7 +90,7 @@ class TransformerStage:
         length = self.window_length(fraction)
         full = self.recipe.geometry.window_latent_frames
         # Shorter windows are cheaper: take more of them.
-        batch = round(ours.batch * min(4.0, full / length))
+        batch = round(ours.batch * min(8.0, full / length))
         x0, prompts = self._batch(rng, batch, length)
         noise = torch.randn(x0.shape, generator=generator)
         normal = torch.randn(batch, generator=generator)

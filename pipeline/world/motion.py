@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RADIUS = 0.175
 REST_Y = 0.90 - RADIUS
 # Seconds for one turn of each motion.
-PERIODS_S = {"bounces": 1.25, "floats": 5.0, "rolls": 5.0, "orbits": 3.5}
+PERIODS_S = {"bounces": 2.0, "floats": 5.0, "rolls": 6.0, "orbits": 4.5}
 TURN = 2.0 * np.pi
 
 
@@ -39,7 +39,7 @@ def pose(scene: Scene, times_s: NDArray[np.float64], aspect: float) -> Pose:
     sway = np.sin(TURN * turns)
     still = np.zeros_like(turns)
     if scene.motion == "bounces":
-        height = 0.48 * np.abs(np.sin(np.pi * turns))
+        height = 0.46 * np.abs(np.sin(np.pi * turns))
         return Pose(middle + still, REST_Y - height, still)
     if scene.motion == "floats":
         return Pose(middle + 0.14 * sway, 0.34 + 0.08 * np.sin(2 * TURN * turns), 0.15 * sway)

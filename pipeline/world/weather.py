@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.world.canvas import Canvas
     from pipeline.world.scene import Scene
 
-RAIN_SPEED = 1.5
+RAIN_SPEED = 0.9
 RAIN_SLANT = 0.22
 RAIN_COLUMN = 0.15
 RAIN_ROW = 0.75
@@ -33,7 +33,7 @@ def paint_weather(canvas: Canvas, scene: Scene, times_s: NDArray[np.float64]) ->
     phases = rng.uniform(size=COLUMNS)
     dim = 0.45 + 0.55 * SKIES[scene.daytime].light
     if scene.weather == "rain":
-        canvas.blend(RAINDROP * dim, 0.6 * _rain(canvas, times_s, phases))
+        canvas.blend(RAINDROP * dim, 0.55 * _rain(canvas, times_s, phases))
     elif scene.weather == "snow":
         canvas.blend(SNOWFLAKE * dim, 0.95 * _snow(canvas, times_s, phases))
 
