@@ -20,6 +20,7 @@ from pipeline.encoding.provenance import Provenance
 from pipeline.engines.gaussian import GaussianEngine, GaussianOptions
 from pipeline.engines.registry import EngineOptions
 from pipeline.join import Joiner
+from tests.s3_server import ACCESS_KEY, SECRET_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +45,9 @@ def ray_cluster() -> Iterator[None]:
         # Actors bring processes of their own; spare ones would only cost time.
         patch.setenv("RAY_prestart_worker_first_driver", "0")
         patch.setenv("RAY_enable_worker_prestart", "0")
+        # The test server's; whoever starts a cluster gives its nodes the credentials.
+        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
         with connected(CLUSTER):
             yield
 
@@ -58,10 +62,11 @@ def oracle(options: EngineOptions = GAUSSIAN) -> GaussianEngine:
     return GaussianEngine(options.gaussian)
 
 
-def order(video_key: str = "videos/clip/f.mp4") -> DeliveryOrder:
+def order(video_key: str = "videos/clip/f.mp4", latents_prefix: str | None = None) -> DeliveryOrder:
     return DeliveryOrder(
         video_key=video_key,
         poster_key=video_key.replace(".mp4", ".jpg"),
+        latents_prefix=latents_prefix,
         encode=EncodeOptions(preset="ultrafast"),
         provenance=Provenance(title="clip", engine="gaussian", version="0"),
     )
