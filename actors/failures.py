@@ -3,6 +3,7 @@
     from Ray                               means                                   we raise
     RayTaskError around one of our errors  the row, store or encoder is at fault   that error itself
     RayTaskError around anything else      the code or the model failed            SegmentError
+    ActorDiedError around our own error    the actor could not be made             that error itself
     ActorDiedError, ActorUnavailableError  a segment's process is gone             SegmentError
     WorkerCrashedError, OutOfMemoryError   a segment's process is gone             SegmentError
     ObjectLostError, OwnerDiedError        a boundary is gone with its node        SegmentError
@@ -58,9 +59,21 @@ def reraise(error: Exception, doing: str) -> NoReturn:
         if isinstance(cause, NightreelError):
             raise cause from error
         raise SegmentError(f"{doing}: {type(cause).__name__}: {cause}") from error
+    cause = _cause_of_failed_start(error)
+    if isinstance(cause, NightreelError):
+        raise cause from error
+    if cause is not None:
+        raise SegmentDiedError(f"{doing}: {type(cause).__name__}: {cause}") from error
     if isinstance(error, SEGMENT_DIED):
         raise SegmentDiedError(f"{doing}: {_in_short(error)}") from error
     raise ClusterError(f"{doing}: {_in_short(error)}") from error
+
+
+def _cause_of_failed_start(error: Exception) -> Exception | None:
+    """What an actor's constructor raised, if that is why the actor died."""
+    if not isinstance(error, exceptions.ActorDiedError):
+        return None
+    return next((a.cause for a in error.args if isinstance(a, exceptions.RayTaskError)), None)
 
 
 def _in_short(error: Exception) -> str:

@@ -27,6 +27,7 @@ from pipeline.errors import (
     StoreAccessError,
     StoreError,
     StoreUnavailableError,
+    WeightsError,
 )
 from pipeline.numerics import NUMERICS_VERSION
 from storage import keys
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from pipeline.stores import ObjectStore, StoreFactory
 
 # The job itself can't go on after these; after any other error the next row is rendered.
-JOB_ERRORS = (ClusterError, StoreAccessError, StoreUnavailableError)
+JOB_ERRORS = (ClusterError, StoreAccessError, StoreUnavailableError, WeightsError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
