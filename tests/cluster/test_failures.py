@@ -1,0 +1,138 @@
+"""What dies, hangs or can't start, and what becomes of the film."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import torch
+
+from actors.cluster import available_resources, cluster_resources
+from actors.failures import SegmentDiedError
+from actors.handles import wait_for
+from jobs.config import load_config
+from jobs.studio import Studio
+from pipeline import reference
+from pipeline.engines.registry import EngineOptions
+from pipeline.errors import ClusterError, WeightsError
+from pipeline.join import Joiner
+from pipeline.latents_file import from_bytes
+from pipeline.spans import Span
+from storage.open import StoreConfig, open_store
+from tests.cluster.gangs import Notes, gang_of, oracle, order, processes
+from tests.manifests import SMALL
+from tests.plans import small_plan
+from tests.tiny_wan import make_tiny_wan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from actors.segment import StepReport
+    from pipeline.plan import VideoPlan
+    from pipeline.stores import ObjectStore
+
+pytestmark = pytest.mark.cluster
+
+LATENTS = "checkpoints/clip/f/"
+
+
+def wait_until_free() -> None:
+    """Room on the cluster comes back a moment after a gang has ended."""
+    end_s = time.monotonic() + 30.0
+    while available_resources().get("CPU") != cluster_resources()["CPU"]:
+        assert time.monotonic() < end_s, f"still taken: {available_resources()}"
+        time.sleep(0.05)
+
+
+def stored_latents(store: ObjectStore, plan: VideoPlan) -> Tensor:
+    joiner, runs = Joiner(plan.boundary), []
+    for key in store.list_keys(LATENTS):
+        start, stop = (int(part) for part in key.rsplit("/")[-1].split(".")[0].split("-")[1:])
+        runs.append(joiner.push(from_bytes(store.get_bytes(key), Span(start, stop))))
+    return torch.cat(runs)
+
+
+def test_an_actor_killed_in_mid_video_costs_a_gang_and_not_a_bit(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "store")
+    plan = small_plan(oracle(), 402, shared_dc=0.3)
+    config = load_config(overrides=list(SMALL))
+    seen: list[psutil.Process] = []
+
+    with Studio(config, StoreConfig(uri=folder), "test") as studio:
+
+        def kill_one(report: StepReport) -> None:
+            if not seen and report.step == 3:
+                assert studio._gang is not None
+                seen.extend(processes_without_waiting(studio._gang))
+                os.kill(seen[1].pid, signal.SIGKILL)
+
+        def processes_without_waiting(gang: Any) -> list[psutil.Process]:
+            return list(started.setdefault(id(gang), processes(gang)))
+
+        started: dict[int, list[psutil.Process]] = {}
+        notes = Notes(on_report=kill_one)
+        sent = order("videos/clip/f.mp4", latents_prefix=LATENTS)
+        delivered = studio.render(plan, sent, notes)
+    assert notes.num_segments == [2, 2]
+    assert delivered.info.num_frames == 402
+    assert torch.equal(stored_latents(open_store(folder), plan), reference.sample(plan, oracle()))
+    psutil.wait_procs(seen, timeout=20)
+    assert not [process for process in seen if process.is_running()]
+
+
+def test_ray_never_starts_a_dead_actor_again(ray_cluster: None, tmp_path: Path) -> None:
+    with gang_of(1, StoreConfig(uri=str(tmp_path))) as gang:
+        take = gang.begin(small_plan(oracle(), 402))
+        (process,) = processes(gang)
+        process.suspend()
+        refs = [take.handles[0].step(f"step {k}", take.epoch, k, None, None) for k in range(3)]
+        process.kill()
+        for step in refs:
+            with pytest.raises(SegmentDiedError):
+                wait_for([step.report], timeout_s=60.0, doing="a step of a dead actor")
+        with pytest.raises(SegmentDiedError):
+            wait_for([take.handles[0].identity()], timeout_s=60.0, doing="asking a dead actor")
+    wait_until_free()
+
+
+def test_an_actor_that_hangs_is_as_good_as_dead(ray_cluster: None, tmp_path: Path) -> None:
+    with gang_of(2, StoreConfig(uri=str(tmp_path)), step_timeout_s=2.0) as gang:
+        workers = processes(gang)
+        take = gang.begin(small_plan(oracle(), 402, num_steps=20))
+
+        def freeze(report: StepReport) -> None:
+            if report.step == 5:
+                workers[0].suspend()
+
+        with pytest.raises(SegmentDiedError, match="no step finished in 2 s"):
+            take.sample(Notes(on_report=freeze))
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert (len(gone), alive) == (2, [])
+    wait_until_free()
+
+
+def test_weights_that_do_not_load_are_named(ray_cluster: None, tmp_path: Path) -> None:
+    folder = make_tiny_wan(tmp_path / "tiny-wan")
+    damaged = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    engine = EngineOptions(name="wan", weights=str(folder))
+    with pytest.raises(WeightsError, match=r"diffusion_pytorch_model\.safetensors"):
+        gang_of(1, StoreConfig(uri=str(tmp_path)), engine)
+    wait_until_free()
+
+
+def test_more_room_than_the_cluster_has_is_asked_for_in_vain(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    store = StoreConfig(uri=str(tmp_path))
+    with gang_of(4, store), pytest.raises(ClusterError, match="no room for 2 actors"):
+        gang_of(2, store, placement_timeout_s=0.5)
+    wait_until_free()
