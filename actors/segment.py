@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import ray
 import torch
 
+from actors.heap import give_back_holes
 from actors.scratch import ScratchFolder
 from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
@@ -156,7 +157,9 @@ class SegmentActor:
         if self._delivery is None or index != self._pushed:
             raise SegmentError(f"delivery: got run {index} of slots, expected {self._pushed}")
         self._pushed += 1
-        return self._delivery.push(torch.from_numpy(slots_TCHW.copy()))
+        num_frames = self._delivery.push(torch.from_numpy(slots_TCHW.copy()))
+        give_back_holes()
+        return num_frames
 
     def deliver(self, epoch: int) -> Delivered:
         """Complete, check and upload the video."""

@@ -76,7 +76,7 @@ class SegmentSampler:
         return self._latents_TCHW[span.within(self._extent)].clone()
 
     def history(self, span: Span) -> Tensor | None:
-        """A copy of the solver history of part of what is owned; ``None`` if there is none yet."""
+        """A copy of the solver history of part of what is owned; ``None`` before and after all."""
         assert span in self.owned, f"{span} is not in {self.owned}"
         if self._history_TCHW is None or self.step == 0:
             return None
@@ -95,7 +95,7 @@ class SegmentSampler:
         self.step = step
         span = self.owned if step else self.partition.reads(0, self.segment)
         self._latents_TCHW[span.within(self._extent)] = latents_TCHW
-        if self._history_TCHW is not None and step > 0:
+        if self._history_TCHW is not None and 0 < step < self.plan.num_steps:
             assert history_TCHW is not None, f"step {step} needs the solver's history"
             self._history_TCHW[span.within(self._history_extent)] = history_TCHW
 
@@ -119,6 +119,7 @@ class SegmentSampler:
         self._predict_and_solve()
         self.step += 1
         if self.step == self.plan.num_steps:
+            self._history_TCHW = None  # half of the state; what comes now only reads latents
             return []
         return [self._message_for(neighbour) for neighbour in self.neighbours]
 
