@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,7 +99,8 @@ def reserve(share: Share, timeout_s: float) -> PlacementGroup:
     if share.num_gpus:
         bundle["GPU"] = share.num_gpus
     group: PlacementGroup = placement_group([bundle] * share.num_actors, strategy="PACK")
-    if group.wait(timeout_seconds=timeout_s):
+    # Ray cuts a fraction of a second off.
+    if group.wait(timeout_seconds=math.ceil(timeout_s)):
         return group
     remove_placement_group(group)
     raise ClusterError(
