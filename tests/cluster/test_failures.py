@@ -14,6 +14,7 @@ import torch
 from actors.cluster import available_resources, cluster_resources
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
+from actors.placement import Share, release, reserve
 from jobs.config import load_config
 from jobs.studio import Studio
 from pipeline import reference
@@ -133,6 +134,10 @@ def test_more_room_than_the_cluster_has_is_asked_for_in_vain(
     ray_cluster: None, tmp_path: Path
 ) -> None:
     store = StoreConfig(uri=str(tmp_path))
-    with gang_of(4, store), pytest.raises(ClusterError, match="no room for 2 actors"):
-        gang_of(2, store, placement_timeout_s=0.5)
+    group = reserve(Share(num_actors=1, num_cpus=3.0, num_gpus=0.0), 30.0)
+    try:
+        with pytest.raises(ClusterError, match=r"no room for 2 actors of .* within 0.5 s; free"):
+            gang_of(2, store, placement_timeout_s=0.5)
+    finally:
+        release(group)
     wait_until_free()
