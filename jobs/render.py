@@ -26,6 +26,7 @@ from pipeline.errors import (
     NightreelError,
     StoreAccessError,
     StoreError,
+    StoreFullError,
     StoreUnavailableError,
     WeightsError,
 )
@@ -159,6 +160,9 @@ class _Desk:
         except JOB_ERRORS:
             raise
         except NightreelError as error:
+            if isinstance(error, StoreFullError):
+                # Its latents may be what took the room that the next video needs.
+                self._tidy(row)
             record = LedgerRecord(
                 id=row.plan.request.id,
                 state="failed",
