@@ -9,6 +9,7 @@ given.
 from __future__ import annotations
 
 import logging
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import exceptions
 
-from actors.signals import held_back
+from actors.signals import none_lost
 from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ logger = logging.getLogger("nightreel.cluster")
 
 # Warm-up of the token, the head's processes and the first worker on a small machine.
 LOCAL = "local"
+CLIENT_SCHEME = "ray://"
+
+# Ray only logs that it was refused, and then says that it could not connect.
+TOKEN_HINT = (
+    "; something answers there: is its token the one in RAY_AUTH_TOKEN, in the file named by "
+    "RAY_AUTH_TOKEN_PATH, or in ~/.ray/auth_token, and its Ray of the same version?"
+)
+
+# A head that is there accepts a connection in milliseconds, across the world within a second.
+ANSWER_TIMEOUT_S = 10.0
 
 # Ray warns at every start that its token authentication is on. It is meant to be.
 NOTICE_LOGGER = "ray._private.authentication.authentication_token_setup"
@@ -63,12 +74,16 @@ def connected(options: ClusterOptions) -> Iterator[None]:
         yield
         return
     logging.getLogger(NOTICE_LOGGER).setLevel(logging.ERROR)
+    starts_here = options.address in {"", LOCAL}
+    if not starts_here:
+        _check_reachable(options.address)
     try:
-        with held_back():
+        with none_lost(forks=starts_here):
             ray.init(**_arguments(options))
     except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         where = options.address or "this machine"
-        raise ClusterError(f"can't use Ray at {where}: {error}") from error
+        hint = "" if starts_here else TOKEN_HINT
+        raise ClusterError(f"can't use Ray at {where}: {error}{hint}") from error
     except BaseException:
         ray.shutdown()
         raise
@@ -76,6 +91,17 @@ def connected(options: ClusterOptions) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray tries for minutes where nobody answers, and only says that it timed out."""
+    host, _, port = address.removeprefix(CLIENT_SCHEME).rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def cluster_resources() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while Ray starts: held back for a moment, never lost.
+"""Ctrl-C and SIGTERM while Ray starts: held back for a moment if need be, never lost.
 
 Ray forks as it starts, and Python drops an exception that a signal raises within a fork's hooks: a
 Ctrl-C would be ignored and the night's work begun. Also, ``ray.init`` puts a handler of its own in
@@ -21,8 +21,12 @@ _HELD = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Answer signals that arrive within the block when it is left, with the program's handlers."""
+def none_lost(*, forks: bool) -> Iterator[None]:
+    """Answer signals that arrive within the block with the program's own handlers.
+
+    Args:
+        forks: whether processes are started in the block. Ctrl-C then waits until it is left.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -33,7 +37,8 @@ def held_back() -> Iterator[None]:
         writer.setblocking(False)
         # The kernel's side of every signal is noted here, whatever Python makes of it.
         before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGINT, _nothing)
+        if forks:
+            signal.signal(signal.SIGINT, _nothing)
         try:
             yield
         finally:
