@@ -1,0 +1,1 @@
+"""Two actors against one, a thread each. ``python -m benchmarks.actors``."""

@@ -1,0 +1,33 @@
+"""``python -m benchmarks.scaling``: memory and time of 60, 120, 300 and 600 s of video.
+
+``--quick`` renders 10 and 20 s once, to see that the benchmark itself works, and leaves the README
+alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.hardware import setting
+from benchmarks.readme import write_section
+from benchmarks.scaling.measurement import REPEATS, SETTINGS, measure
+from benchmarks.scaling.tables import memory_table, time_table
+
+README = Path(__file__).parent / "README.md"
+
+QUICK = {10.0: 1, 20.0: 1}
+
+
+def main() -> None:
+    quick = "--quick" in sys.argv[1:]
+    measurement = measure(QUICK if quick else REPEATS)
+    where = f"{setting('python -m benchmarks.scaling')}; `{' '.join(SETTINGS)}`."
+    text = "\n\n".join([where, memory_table(measurement), time_table(measurement)])
+    print(text)
+    if not quick:
+        write_section(README, "table", text)
+
+
+if __name__ == "__main__":
+    main()
