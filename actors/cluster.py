@@ -30,7 +30,7 @@ LOCAL = "local"
 CLIENT_SCHEME = "ray://"
 
 # Ray only logs that it was refused, and then says that it could not connect.
-TOKEN_HINT = (
+ATTACH_HINT = (
     "; something answers there: is its token the one in RAY_AUTH_TOKEN, in the file named by "
     "RAY_AUTH_TOKEN_PATH, or in ~/.ray/auth_token, and its Ray of the same version?"
 )
@@ -82,7 +82,7 @@ def connected(options: ClusterOptions) -> Iterator[None]:
             ray.init(**_arguments(options))
     except (exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         where = options.address or "this machine"
-        hint = "" if starts_here else TOKEN_HINT
+        hint = "" if starts_here else ATTACH_HINT
         raise ClusterError(f"can't use Ray at {where}: {error}{hint}") from error
     except BaseException:
         ray.shutdown()
