@@ -48,7 +48,7 @@ def none_lost(*, forks: bool) -> Iterator[None]:
             arrived = b""
             with suppress(BlockingIOError):
                 arrived = reader.recv(4096)
-            for number in _HELD:
+            for number in _HELD if forks else (signal.SIGTERM,):
                 if number in arrived:
                     signal.raise_signal(number)
 
