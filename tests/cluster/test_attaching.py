@@ -1,4 +1,7 @@
-"""Attaching to a cluster: its token is asked for, and what is wrong is said at once."""
+"""Attaching to a cluster: what is wrong is said in one line.
+
+That the right token opens it is shown in ``tests/e2e``, where programs render on this cluster.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,6 @@ def attach(tmp_path: Path, address: str, token: str) -> subprocess.CompletedProc
         check=False,
         timeout=120,
     )
-
-
-def test_the_right_token_opens_the_cluster(ray_cluster: None, tmp_path: Path) -> None:
-    address = ray.get_runtime_context().gcs_address
-    done = attach(tmp_path, address, os.environ["RAY_AUTH_TOKEN"])
-    assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("out/videos/clip/*.mp4"))) == 1
 
 
 # Ray tries again for a while before it believes it.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -72,13 +70,9 @@ def test_an_actor_killed_in_mid_video_costs_a_gang_and_not_a_bit(
         def kill_one(report: StepReport) -> None:
             if not seen and report.step == 3:
                 assert studio._gang is not None
-                seen.extend(processes_without_waiting(studio._gang))
-                os.kill(seen[1].pid, signal.SIGKILL)
+                seen.extend(processes(studio._gang))
+                seen[1].kill()
 
-        def processes_without_waiting(gang: Any) -> list[psutil.Process]:
-            return list(started.setdefault(id(gang), processes(gang)))
-
-        started: dict[int, list[psutil.Process]] = {}
         notes = Notes(on_report=kill_one)
         sent = order("videos/clip/f.mp4", latents_prefix=LATENTS)
         delivered = studio.render(plan, sent, notes)

@@ -37,12 +37,16 @@ def engine(options: EngineOptions) -> Engine:
     return load_engine(options)
 
 
-@pytest.fixture(scope="module")
+# Each actor imports diffusers and transformers: two more are worth half a minute.
+@pytest.fixture(scope="module", params=[3, pytest.param(5, marks=pytest.mark.slow)])
 def gang(
-    ray_cluster: None, options: EngineOptions, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    ray_cluster: None,
+    options: EngineOptions,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Gang]:
     store = StoreConfig(uri=str(tmp_path_factory.mktemp("store")))
-    with gang_of(5, store, options) as gang:
+    with gang_of(request.param, store, options) as gang:
         yield gang
 
 
@@ -62,7 +66,7 @@ def test_1_2_3_and_5_segments_give_the_bits_of_the_reference(
     )
     expected = reference.sample(plan, engine)
     assert torch.isfinite(expected).all()
-    for num_segments in (1, 2, 3, 5):
+    for num_segments in {3: (1, 2, 3), 5: (5,)}[len(gang)]:
         take = gang.begin(plan, max_segments=num_segments)
         take.sample(Notes())
         assert take.partition.num_segments == num_segments

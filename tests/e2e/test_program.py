@@ -39,7 +39,7 @@ def look_at(path: Path, num_frames: int, width: int = WIDTH_PX, height: int = HE
 
 
 def test_a_job_that_was_interrupted_goes_on_and_a_finished_one_is_left_alone(
-    tmp_path: Path,
+    tmp_path: Path, ray_cluster: None
 ) -> None:
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     rows = [row("first"), row("second", num_frames=401), row("third", num_frames=1)]
@@ -58,8 +58,9 @@ def test_a_job_that_was_interrupted_goes_on_and_a_finished_one_is_left_alone(
     assert pq.read_table(out / "results.parquet").column("id").to_pylist() == ["first"]
     first = (out / "ledger/first/000001.json").read_bytes()
 
-    with program(scratch, *command) as run:
-        assert run.wait() == 0
+    address = ray.get_runtime_context().gcs_address
+    with program(scratch, *command[: -len(OWN_CLUSTER)], f"--address={address}") as run:
+        assert run.wait() == 0, run.said
         assert "1 there already" in run.said
         assert run.leftovers() == []
     for video_id, num_frames in (("first", 101), ("second", 401), ("third", 1)):
@@ -164,19 +165,18 @@ def _downloaded(store: object, key: str, folder: Path) -> Path:
 
 
 def test_a_wan_checkpoint_renders_on_a_cluster_that_runs_already(
-    tmp_path: Path, ray_cluster: None
+    tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
     weights = make_tiny_wan(tmp_path / "tiny-wan", window_latent_frames=9)
     rows = [row("clip", width=48, height=32, num_frames=77, num_inference_steps=2)]
     manifest = write(tmp_path / "manifest.parquet", rows)
-    address = ray.get_runtime_context().gcs_address
     out = tmp_path / "out"
     with program(
         tmp_path / "scratch",
         "render",
         str(manifest),
         f"--output={out}",
-        f"--address={address}",
         f"engine.weights={weights}",
         "gang.actors=2",
     ) as run:
