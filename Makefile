@@ -49,6 +49,7 @@ format: $(VENV)/.installed-dev  ## Format the code
 bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to its README
 	$(BIN)/python -m benchmarks.seams
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.actors
 
 MINUTES ?= 100
 train-embedded: $(VENV)/.installed-dev  ## Train the embedded model (MINUTES=100 a piece)
