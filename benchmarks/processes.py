@@ -1,4 +1,4 @@
-"""Peak memory of a process and of everything that it starts, read from ``/proc`` (Linux).
+"""Peak memory and processor time of a process and of all that it starts, from ``/proc`` (Linux).
 
 The kernel keeps a process's highest resident size itself (``VmHWM``), so that one is exact; its
 parts are sampled. Resident memory has three parts:
@@ -11,6 +11,7 @@ parts are sampled. Resident memory has three parts:
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +55,14 @@ class Process:
         parent: process id of its parent when it was first seen.
         titles: its command line, at every search; Ray's workers change theirs.
         memory: the highest of each part so far.
+        cpu_s: seconds of processor time so far, whatever else ran beside it.
     """
 
     pid: int
     parent: int
     titles: set[str]
     memory: Memory
+    cpu_s: float = 0.0
 
 
 class ProcessWatch:
@@ -112,6 +115,7 @@ class ProcessWatch:
             if (memory := memory_of(pid)) is not None:
                 process = self._seen[pid]
                 process.memory = process.memory.at_most(memory)
+                process.cpu_s = max(process.cpu_s, cpu_s_of(pid))
 
 
 def memory_of(pid: int) -> Memory | None:
@@ -141,10 +145,20 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def cpu_s_of(pid: int) -> float:
+    """Seconds of processor time that a process has had, user and kernel; 0 if it is gone."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
 def _parent(pid: int) -> int:
-    text = _read(pid, "stat")
-    # The name in parentheses may hold anything; state and parent follow the last one.
-    return int(text.rpartition(")")[2].split()[1]) if text else 0
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of ``stat`` from the third on: the name before them may hold anything."""
+    return _read(pid, "stat").rpartition(")")[2].split()
 
 
 def _status(pid: int) -> dict[str, str]:

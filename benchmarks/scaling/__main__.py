@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
 from benchmarks.scaling.measurement import REPEATS, SETTINGS, measure
-from benchmarks.scaling.tables import memory_table, time_table
+from benchmarks.scaling.tables import memory_table, time_table, work_table
 
 README = Path(__file__).parent / "README.md"
 
@@ -23,7 +23,9 @@ def main() -> None:
     quick = "--quick" in sys.argv[1:]
     measurement = measure(QUICK if quick else REPEATS)
     where = f"{setting('python -m benchmarks.scaling')}; `{' '.join(SETTINGS)}`."
-    text = "\n\n".join([where, memory_table(measurement), time_table(measurement)])
+    text = "\n\n".join(
+        [where, memory_table(measurement), work_table(measurement), time_table(measurement)]
+    )
     print(text)
     if not quick:
         write_section(README, "table", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,31 @@ ACTOR = "other actor"
 FFMPEG = "ffmpeg"
 
 
-def memory_by_role(run: Run) -> dict[str, Memory]:
-    """The highest memory of any process in each role: ours first, Ray's own after them."""
+OURS = (DRIVER, CARRIER, ACTOR, FFMPEG)
+
+
+def by_role(run: Run) -> dict[str, list[Process]]:
+    """The processes in each role: ours first, Ray's own after them."""
     carriers = {p.parent for p in run.processes if _is_ffmpeg(p)}
-    found: dict[str, Memory] = {}
+    found: dict[str, list[Process]] = {}
     for process in run.processes:
-        role = _role(process, run.driver, carriers)
-        known = found.get(role)
-        found[role] = process.memory if known is None else known.at_most(process.memory)
-    ours = [role for role in (DRIVER, CARRIER, ACTOR, FFMPEG) if role in found]
+        found.setdefault(_role(process, run.driver, carriers), []).append(process)
+    ours = [role for role in OURS if role in found]
     return {role: found[role] for role in [*ours, *sorted(found.keys() - set(ours))]}
+
+
+def memory_by_role(run: Run) -> dict[str, Memory]:
+    """The highest memory of any process in each role."""
+    return {
+        role: reduce(lambda known, memory: known.at_most(memory), [p.memory for p in processes])
+        for role, processes in by_role(run).items()
+    }
+
+
+def processor_s(run: Run) -> float:
+    """Seconds of processor time of the driver, the actors and ffmpeg, from their start on."""
+    found = by_role(run)
+    return sum(process.cpu_s for role in OURS for process in found.get(role, ()))
 
 
 def _role(process: Process, driver: int, carriers: set[int]) -> str:

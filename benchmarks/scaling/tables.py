@@ -48,31 +48,41 @@ def memory_table(measurement: Measurement) -> str:
     )
 
 
+def work_table(measurement: Measurement) -> str:
+    """Processor time against a fixed part and so much per second of video."""
+    heading = "Work: processor time of driver, actors and ffmpeg, median of the runs:"
+    return _line_table(heading, measurement, measurement.processor_s())
+
+
 def time_table(measurement: Measurement) -> str:
-    """Seconds of rendering against a fixed part and so much per second of video."""
-    total, sampling = measurement.timing("total_s"), measurement.timing("sampling_s")
-    line = fit(total)
-    per_second = {length: line.per_second(length, total[length]) for length in total}
+    """Seconds on the clock against a fixed part and so much per second of video."""
+    heading = "Time on the clock from prompt to verified object, fastest of the runs:"
+    return _line_table(heading, measurement, measurement.fastest("total_s"))
+
+
+def _line_table(heading: str, measurement: Measurement, seconds: dict[float, float]) -> str:
+    line = fit(seconds)
+    per_second = {length: line.per_second(length, y) for length, y in seconds.items()}
     rows = [
         [
             f"{length:g} s",
             str(len(measurement.runs[length])),
-            f"{total[length]:.2f} s",
-            f"{sampling[length]:.2f} s",
+            f"{y:.2f} s",
             f"{line.at(length):.2f} s",
-            f"{total[length] / line.at(length) - 1.0:+.1%}",
+            f"{y / line.at(length) - 1.0:+.1%}",
             f"{1000.0 * per_second[length]:.1f} ms",
         ]
-        for length in total
+        for length, y in seconds.items()
     ]
-    first, *_, last = total
+    lengths = list(seconds)
+    first, last = lengths[0], lengths[-1]
     ratio = per_second[last] / per_second[first]
-    heading = ["video", "runs", "all", "sampling", "line", "off the line", "per second of video"]
+    columns = ["video", "runs", "measured", "line", "off the line", "per second of video"]
     return "\n".join(
         [
-            "Time from prompt to verified object, median of the runs:",
+            heading,
             "",
-            *_table(heading, rows),
+            *_table(columns, rows),
             "",
             f"The line is {line.fixed:.2f} s + {1000.0 * line.slope:.1f} ms per second of video. "
             f"With the fixed part taken off, a second of the {last:g} s video costs {ratio:.3f} "

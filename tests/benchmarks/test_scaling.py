@@ -7,8 +7,8 @@ from benchmarks.processes import Memory, Process
 from benchmarks.scaling.bound import state_bytes
 from benchmarks.scaling.line import fit
 from benchmarks.scaling.measurement import Measurement
-from benchmarks.scaling.roles import memory_by_role
-from benchmarks.scaling.tables import memory_table, time_table
+from benchmarks.scaling.roles import memory_by_role, processor_s
+from benchmarks.scaling.tables import memory_table, time_table, work_table
 
 MIB = 1 << 20
 
@@ -20,7 +20,7 @@ SIDECAR = {
 
 def _process(pid: int, parent: int, peak: int, *titles: str) -> Process:
     memory = Memory(peak=peak * MIB, anonymous=peak * MIB // 2, shared=0, file=0)
-    return Process(pid, parent, set(titles), memory)
+    return Process(pid, parent, set(titles), memory, cpu_s=float(pid))
 
 
 def _run(total_s: float = 1.0, carrier: int = 40) -> Run:
@@ -54,6 +54,10 @@ def test_processes_are_told_apart_by_what_they_do() -> None:
     assert list(peaks)[:2] == ["driver", "actor that decodes too"]
 
 
+def test_work_is_the_processor_time_of_all_but_rays_own_processes() -> None:
+    assert processor_s(_run()) == 1 + 4 + 5 + 6 + 7
+
+
 def test_the_state_is_latents_and_as_much_history_in_fp32() -> None:
     # 60 s are 960 frames, in 241 latent frames of 16 x 18 x 32 numbers.
     assert state_bytes(SIDECAR, 60.0) == 241 * 16 * 18 * 32 * 4 * 2
@@ -69,6 +73,9 @@ def test_a_line_is_found_and_its_fixed_part_taken_off() -> None:
 def test_linear_time_holds_and_quadratic_time_does_not() -> None:
     linear = {d: 2.0 + 0.1 * d for d in (60.0, 120.0, 300.0, 600.0)}
     assert "1.05: holds" in time_table(Measurement({d: [_run(t)] for d, t in linear.items()}))
+    slow_once = Measurement({d: [_run(2 * t), _run(t)] for d, t in linear.items()})
+    assert "+0.0%" in time_table(slow_once)
+    assert "23.00 s" in work_table(slow_once)
     bent = {d: t + 1e-4 * d * d for d, t in linear.items()}
     assert "does NOT hold" in time_table(Measurement({d: [_run(t)] for d, t in bent.items()}))
 
