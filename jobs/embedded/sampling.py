@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobs.embedded.recipe import Recipe
 
-FRAMES_PER_ROW = 5
+FRAMES_PER_ROW = 6
 
 
 def render_clip(pipeline: WanPipeline, recipe: Recipe, prompt: str, seed: int) -> NDArray[np.uint8]:

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 # Shares of the whole budget; encoding the latents takes what is left.
 AUTOENCODER_SHARE = 0.25
 TRANSFORMER_SHARE = 0.65
-SAMPLED_PROMPTS = 8
+SAMPLED_PROMPTS = 6
 
 
 def train(recipe: Recipe, run: Path, minutes: float) -> None:
