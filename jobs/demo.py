@@ -15,23 +15,28 @@ if TYPE_CHECKING:
 
 ROWS: tuple[dict[str, Any], ...] = (
     {
-        "id": "bouncing-ball",
-        "prompt": "A red ball bounces over a meadow on a clear day. The camera pans right.",
-        "seed": 7,
+        "id": "snowy-dusk",
+        "prompt": "a white cube rolls over a snowy plain at dusk under a clear sky",
+        "seed": 5,
         "duration_s": 10.0,
     },
     {
-        "id": "desert-balloon",
-        "prompt": "At dusk a purple balloon floats over the desert.",
-        "seed": 21,
+        "id": "snow-at-sea",
+        "prompt": "a yellow heart bounces over the sea at night in falling snow",
+        "seed": 6,
         "duration_s": 10.0,
     },
     {
         "id": "from-dawn-to-night",
-        "prompt": "A yellow star orbits over the sea.",
         "events": [
-            {"start_s": 0.0, "prompt": "It is dawn."},
-            {"start_s": 7.0, "prompt": "It is night."},
+            {
+                "start_s": 0.0,
+                "prompt": "a red ball bounces in the desert at dawn under a clear sky",
+            },
+            {
+                "start_s": 7.0,
+                "prompt": "a red ball bounces in the desert at night under a clear sky",
+            },
         ],
         "seed": 4,
         "duration_s": 14.0,
