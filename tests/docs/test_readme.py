@@ -11,12 +11,14 @@ from pathlib import Path
 import av
 import pytest
 
+from jobs.demo import ROWS
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 NIGHTREEL = str(Path(sys.executable).with_name("nightreel"))
 
-# Commands that need what a test machine has not: a bucket, a checkpoint, a cluster.
-NEEDS_MORE = ("s3://", "engine.weights=", "--address")
+# Commands that need what a test machine has not: a bucket, a checkpoint, a cluster, five minutes.
+NEEDS_MORE = ("s3://", "engine.weights=", "--address", "five-minutes")
 
 
 def _blocks(language: str) -> list[str]:
@@ -55,4 +57,6 @@ def test_the_manifest_and_the_commands_work_as_written(tmp_path: Path) -> None:
             stream = container.streams.video[0]
             frames = sum(1 for _ in container.decode(video=0))
             durations[video.parent.name] = frames / float(stream.average_rate or 0)
-    assert durations == {"dune": 15.0, "storm": 10.0}
+    assert durations["dune"] == 15.0
+    assert durations["storm"] == 10.0
+    assert {row["id"] for row in ROWS} <= set(durations)
