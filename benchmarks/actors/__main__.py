@@ -1,52 +1,108 @@
 """``python -m benchmarks.actors [KEY=VALUE]...``: how much faster two actors sample than one.
 
 One thread each, the same video, runs in turn (1, 2, 1, 2, ...), so that whatever else the machine
-does falls on both. Settings given replace the ones below, such as ``engine.name=gaussian``.
+does falls on both. A real gang on a real Ray cluster, from the first step to the last; decoding,
+which one actor does alone, is not counted. Settings given replace the ones below.
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.command import render
+from actors.cluster import ClusterOptions, connected
+from actors.gang import Gang
+from actors.placement import GangOptions
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
+from jobs.config import load_config
+from pipeline.engines.registry import read_spec
+from pipeline.plan import RenderOptions, VideoPlan, plan_video
+from pipeline.request import VideoSpec, resolve
+from storage.open import StoreConfig
+
+if TYPE_CHECKING:
+    from actors.segment import StepReport
+    from jobs.settings import JobConfig
 
 README = Path(__file__).parent / "README.md"
 
-NUM_PAIRS = 3
-DURATION_S = 75.0
+NUM_PAIRS = 2
+DURATION_S = 150.0
+WARM_UP_S = 6.0
 
 # Of the embedded model: fewer steps than usual, since each is as good a measure as any other.
-SETTINGS = ("defaults.num_inference_steps=8",)
+SETTINGS = ("defaults.num_inference_steps=6",)
 
 LEAST_RATIO = 1.7
 
 
 def main() -> None:
     settings = tuple(sys.argv[1:]) or SETTINGS
+    config = load_config(overrides=settings)
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    windows: dict[int, float] = {}
-    for _ in range(NUM_PAIRS):
-        for num_actors, times_s in seconds.items():
-            run = render(DURATION_S, [*settings, *_gang(num_actors)])
-            times_s.append(run.timing("sampling_s"))
-            windows[num_actors] = run.timing("num_windows")
-            print(f"{num_actors} actors: sampling took {times_s[-1]:.2f} s", flush=True)
+    windows: dict[int, int] = {}
+    with connected(ClusterOptions(num_cpus=2)):
+        for _ in range(NUM_PAIRS):
+            for num_actors, times_s in seconds.items():
+                time_s, windows[num_actors] = _sample(config, num_actors)
+                times_s.append(time_s)
+                print(f"{num_actors} actors: sampling took {time_s:.2f} s", flush=True)
     text = _table(settings, seconds, windows)
     print(text)
     if settings == SETTINGS:
         write_section(README, "table", text)
 
 
-def _gang(num_actors: int) -> list[str]:
-    return [f"gang.actors={num_actors}", "gang.threads_per_actor=1", "ray.num_cpus=2"]
+class _Count:
+    """A watcher that counts windows."""
+
+    def __init__(self) -> None:
+        self.num_windows = 0
+
+    def on_start(self, num_segments: int) -> None:
+        """Nothing to count yet."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Add a step's windows."""
+        self.num_windows += report.num_windows
+
+    def on_frames(self, num_frames: int) -> None:
+        """Frames are not made here."""
+
+
+def _sample(config: JobConfig, num_actors: int) -> tuple[float, int]:
+    """Seconds from the first step to the last, on actors that are warm, and windows computed."""
+    options = GangOptions(actors=num_actors, threads_per_actor=1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Gang(config.engine, options, StoreConfig(uri=folder), "benchmark") as gang,
+    ):
+        gang.begin(_plan(config, WARM_UP_S)).sample(_Count())
+        take, count = gang.begin(_plan(config, DURATION_S)), _Count()
+        started_s = time.perf_counter()
+        take.sample(count)
+        return time.perf_counter() - started_s, count.num_windows
+
+
+def _plan(config: JobConfig, duration_s: float) -> VideoPlan:
+    engine = read_spec(config.engine)
+    spec = VideoSpec(id="benchmark", prompt="a hill at dusk", seed=1, duration_s=duration_s)
+    options = RenderOptions(
+        boundary=config.boundary,
+        noise=config.noise,
+        sampler=config.sampler,
+        prompts=config.prompts,
+    )
+    return plan_video(resolve(spec, config.defaults, engine), engine, options)
 
 
 def _table(
-    settings: tuple[str, ...], seconds: dict[int, list[float]], windows: dict[int, float]
+    settings: tuple[str, ...], seconds: dict[int, list[float]], windows: dict[int, int]
 ) -> str:
     medians = {num_actors: statistics.median(times_s) for num_actors, times_s in seconds.items()}
     ratio = medians[1] / medians[2]
