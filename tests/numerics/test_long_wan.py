@@ -29,13 +29,12 @@ from tests.plans import MODES, sample_in_segments, small_plan
 from tests.tiny_wan import HEIGHT_PX, WIDTH_PX, make_tiny_wan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from pipeline.engines.protocol import Engine, EngineSpec, NoiseLevel
+    from pipeline.engines.protocol import Engine, EngineSpec, NoiseLevel, StreamDecoder
     from pipeline.plan import VideoPlan
 
 WINDOW = 9
@@ -76,8 +75,8 @@ class Watched:
         velocity_TCHW = self._engine.predict(latents_TCHW, level, prompt_embeds_SD)
         return self._look(level, velocity_TCHW)
 
-    def stream_decoder(self) -> Iterator[NDArray]:
-        raise NotImplementedError
+    def stream_decoder(self) -> StreamDecoder:
+        return self._engine.stream_decoder()
 
 
 @pytest.mark.parametrize("mode", MODES)
