@@ -200,8 +200,8 @@ class _Desk:
         return _record(row, delivered)
 
     def _tidy(self, row: ToRender) -> None:
-        """Remove latents that were only kept until the video is safe."""
-        if self.job.config.output.keep_latents == "until_done":
+        """Remove snapshots that were only kept until the video is safe."""
+        if self.job.config.output.keep_latents != "always":
             prefix = keys.checkpoints(row.plan.request.id, row.fingerprint)
             for key in list(self.store.list_keys(prefix)):
                 self.store.delete(key)
@@ -210,7 +210,8 @@ class _Desk:
         video_id = row.plan.request.id
         keeps = self.job.config.output.keep_latents != "never"
         return DeliveryOrder(
-            latents_prefix=keys.checkpoints(video_id, row.fingerprint) if keeps else None,
+            checkpoints_prefix=keys.checkpoints(video_id, row.fingerprint),
+            keeps_latents=keeps,
             video_key=keys.video(video_id, row.fingerprint),
             poster_key=keys.poster(video_id, row.fingerprint),
             encode=self.job.config.encode,
@@ -249,12 +250,12 @@ class _Tally:
         self._sampling_s = (0.0, 0.0)
         self._num_segments = 0
 
-    def on_start(self, num_segments: int) -> None:
+    def on_start(self, num_segments: int, first_step: int) -> None:
         self._num_segments = num_segments
         self._reports.clear()
         now_s = time.monotonic()
         self._sampling_s = (now_s, now_s)
-        self._progress.sampling_started(self._id, num_segments)
+        self._progress.sampling_started(self._id, num_segments, first_step)
 
     def on_step(self, report: StepReport) -> None:
         self._reports.append(report)

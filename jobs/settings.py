@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.cluster import LOCAL, ClusterOptions
+from actors.cuts import CheckpointOptions
 from actors.placement import GangOptions
 from pipeline.boundary import BoundaryOptions
 from pipeline.encoding.encode_options import EncodeOptions
@@ -49,6 +50,7 @@ class JobConfig:
     prompts: PromptOptions = field(default_factory=PromptOptions)
     defaults: VideoDefaults = field(default_factory=VideoDefaults)
     gang: GangOptions = field(default_factory=GangOptions)
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     store: S3Options = field(default_factory=S3Options)

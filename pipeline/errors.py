@@ -7,6 +7,8 @@
     |   |-- ConfigError                    unknown key, wrong type, values that don't fit
     |   `-- WeightsError                   a checkpoint folder is incomplete or damaged
     |-- SegmentError                       one segment's actor failed or answered out of turn
+    |   `-- NotFiniteError                 its latents became NaN or infinite
+    |-- SnapshotMismatchError              a snapshot is of another video, plan or step
     |-- EncodeError                        ffmpeg failed, or its file is not what was asked for
     |-- StoreError                         the object store said no
     |   |-- StoreUnavailableError          unreachable, throttled, timed out: try again later
@@ -67,6 +69,14 @@ class WeightsError(UserError):
 
 class SegmentError(NightreelError):
     """One segment's actor failed or answered out of turn."""
+
+
+class NotFiniteError(SegmentError):
+    """A segment's latents became NaN or infinite: the model, not the process, is at fault."""
+
+
+class SnapshotMismatchError(NightreelError):
+    """A snapshot is of another video, plan or step than the one that would go on from it."""
 
 
 class EncodeError(NightreelError):

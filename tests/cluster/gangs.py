@@ -62,11 +62,13 @@ def oracle(options: EngineOptions = GAUSSIAN) -> GaussianEngine:
     return GaussianEngine(options.gaussian)
 
 
-def order(video_key: str = "videos/clip/f.mp4", latents_prefix: str | None = None) -> DeliveryOrder:
+def order(
+    video_key: str = "videos/clip/f.mp4", checkpoints_prefix: str | None = None
+) -> DeliveryOrder:
     return DeliveryOrder(
         video_key=video_key,
         poster_key=video_key.replace(".mp4", ".jpg"),
-        latents_prefix=latents_prefix,
+        checkpoints_prefix=checkpoints_prefix,
         encode=EncodeOptions(preset="ultrafast"),
         provenance=Provenance(title="clip", engine="gaussian", version="0"),
     )
@@ -78,11 +80,13 @@ class Notes:
 
     on_report: Callable[[StepReport], None] | None = None
     num_segments: list[int] = field(default_factory=list)
+    first_steps: list[int] = field(default_factory=list)
     steps: list[tuple[int, int]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
 
-    def on_start(self, num_segments: int) -> None:
+    def on_start(self, num_segments: int, first_step: int) -> None:
         self.num_segments.append(num_segments)
+        self.first_steps.append(first_step)
 
     def on_step(self, report: StepReport) -> None:
         self.steps.append((report.segment, report.step))

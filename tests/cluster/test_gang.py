@@ -16,7 +16,7 @@ import ray
 import torch
 
 from actors.handles import SegmentHandle, wait_for
-from actors.take import PUSHES_AHEAD
+from actors.streaming import PUSHES_AHEAD
 from pipeline import reference
 from pipeline.errors import SegmentError
 from pipeline.spans import Span
