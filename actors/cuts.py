@@ -82,6 +82,7 @@ class Cuts:
         self._keeps_last = is_on and keeps_last
         self._due: dict[int, bool] = {}
         self._parts: dict[int, dict[int, StoredPart]] = {}
+        self._has_older = False
         # The newest cut that is whole or was given up: what sampling may not run too far ahead of.
         self._settled = self.base_step
         self._write_s, self._decided_s = EXPECTED_WRITE_S, time.monotonic()
@@ -153,6 +154,19 @@ class Cuts:
         if tiles(in_order, self._plan.boundary.num_slots):
             self._complete(saved.step, in_order)
 
+    def prune(self) -> None:
+        """Remove cuts older than the newest, if there may be any; nobody may be reading them."""
+        if not self._has_older:
+            return
+        assert self._store is not None
+        assert self._prefix is not None
+        assert self.base is not None
+        self._has_older = False
+        try:
+            prune(self._store, self._prefix, self.base)
+        except StoreError as error:
+            logger.warning("video '%s': older snapshots stay: %s", self.base.video, error)
+
     def _is_due(self, cut_step: int) -> bool:
         if cut_step == self._plan.num_steps:
             return self._keeps_last
@@ -184,11 +198,8 @@ class Cuts:
             self._give_up(step, error)
             return
         self.base, self.num_written = cut, self.num_written + 1
+        self._has_older = True
         self._settle(step)
-        try:
-            prune(self._store, self._prefix, cut)
-        except StoreError as error:
-            logger.warning("video '%s': older snapshots stay: %s", cut.video, error)
 
     def _give_up(self, step: int, error: Exception) -> None:
         if step == self._plan.num_steps:

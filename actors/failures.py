@@ -139,5 +139,7 @@ def _cause_of_failed_start(error: Exception) -> Exception | None:
 def in_short(error: Exception) -> str:
     """What happened, and, where a remote traceback follows, its last line: the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    shown = lines[:1] + (lines[-1:] if len(lines) > 1 else [])
+    # Ray goes on about what commonly kills processes.
+    last = [line.partition(" Some common causes")[0] for line in lines[-1:]]
+    shown = lines[:1] + (last if len(lines) > 1 else [])
     return f"{type(error).__name__}: {' ... '.join(shown) or 'no message'}"

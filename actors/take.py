@@ -139,6 +139,7 @@ class Take:
                 self._settle(track, watcher)
             self._look_for_hung_actors()
             self._look_at_nodes()
+            self._prune()
 
     def slots(self) -> Iterator[ObjectRef[NDArray[np.float32]]]:
         """Finished slots ``[T, C, H, W]``, in order, a few at a time; asked for one by one."""
@@ -207,6 +208,11 @@ class Take:
         track.owed.append(Task("step", step, refs.report, saves))
         track.next_submit += 1
         self._forget()
+
+    def _prune(self) -> None:
+        """Older cuts go when no actor can be reading one."""
+        if not any(task.kind == "begin" for track in self.tracks for task in track.owed):
+            self.cuts.prune()
 
     def _owes_share(self, track: Track) -> bool:
         return any(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nightreel.studio")
 
+
 class Studio:
     """Renders videos one after another on warm actors. Use as a context manager."""
 

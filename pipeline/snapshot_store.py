@@ -6,6 +6,7 @@ Shape suffixes: T slots, C channels, H height, W width.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import zlib
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nightreel.snapshot")
 
 _MANIFEST = re.compile(r"step-\d{6}\.json")
+_OF_A_STEP = re.compile(r"step-(\d{6})(?:\.json|/)")
 
 
 def put_part(store: ObjectStore, prefix: str, part: Part) -> StoredPart:
@@ -82,7 +84,7 @@ def discard_cut(store: ObjectStore, prefix: str, cut: Cut) -> None:
 
 
 def prune(store: ObjectStore, prefix: str, newest: Cut) -> None:
-    """Remove whatever else is kept of the video, now that ``newest`` is whole.
+    """Remove older cuts, whole or not, now that ``newest`` is whole; a newer one may be under way.
 
     Manifests go first: at no time is there one without its parts.
 
@@ -91,8 +93,15 @@ def prune(store: ObjectStore, prefix: str, newest: Cut) -> None:
     """
     kept = {manifest_key(prefix, newest.step), *(part.key for part in newest.parts)}
     others = [key for key in store.list_keys(prefix) if key not in kept]
-    for key in sorted(others, key=lambda key: not key.endswith(".json")):
+    older = [key for key in others if _step_of(key, prefix) <= newest.step]
+    for key in sorted(older, key=lambda key: not key.endswith(".json")):
         store.delete(key)
+
+
+def _step_of(key: str, prefix: str) -> float:
+    """The cut that a key belongs to; after all others if it is none of ours."""
+    found = _OF_A_STEP.match(key[len(prefix) :])
+    return int(found.group(1)) if found else math.inf
 
 
 def load_slots(

@@ -114,9 +114,13 @@ def test_a_manifest_is_what_makes_a_cut_and_the_newest_is_taken(tmp_path: Path) 
     store.delete(manifest_key(PREFIX, 2))
     assert latest_cut(store, PREFIX, plan) == first
     put_cut(store, PREFIX, second)
+    prune(store, PREFIX, first)
+    assert latest_cut(store, PREFIX, plan) == second
+    advance_to(3, under_way := samplers_of(plan, engine, 2))
+    newer = put_part(store, PREFIX, next(under_way[0].parts())).key
     prune(store, PREFIX, second)
     kept = set(store.list_keys(PREFIX))
-    assert kept == {manifest_key(PREFIX, 2), *(part.key for part in second.parts)}
+    assert kept == {manifest_key(PREFIX, 2), newer, *(part.key for part in second.parts)}
 
 
 def test_a_cut_of_another_plan_is_refused_by_name(
