@@ -15,6 +15,7 @@ While a segment is sampled, ``fault_of`` tells who is at fault:
 Everywhere else ``reraise`` turns an exception into one of ours:
 
     RayTaskError around one of our errors   the row, store or encoder is at fault   that error
+    RayTaskError around a death or a loss   another segment is gone                 SegmentDiedError
     RayTaskError around anything else       the code or the model failed            SegmentError
     ActorDiedError around our own error     the actor could not be made             that error
     a process or an object is gone          a segment is gone                       SegmentDiedError
@@ -118,6 +119,8 @@ def reraise(error: Exception, doing: str) -> NoReturn:
         cause = error.cause
         if isinstance(cause, NightreelError):
             raise cause from error
+        if isinstance(cause, SEGMENT_DIED):
+            raise SegmentDiedError(f"{doing}: {in_short(cause)}") from error
         raise SegmentError(f"{doing}: {type(cause).__name__}: {cause}") from error
     cause = _cause_of_failed_start(error)
     if isinstance(cause, NightreelError):

@@ -198,6 +198,7 @@ class Gang:
         except GangBrokenError:
             again = [track.furthest - take.cuts.base_step for track in take.tracks]
             self.losses.replayed_steps += sum(max(0, steps) for steps in again)
+            take.cancel()
             raise
 
     def _go_back(self, base: Cut | None, error: GangBrokenError) -> None:

@@ -166,6 +166,13 @@ class Take:
             self.sample(watcher)
         raise AssertionError("unreachable: the last try returns or raises")
 
+    def cancel(self) -> None:
+        """Take back what was submitted: a call that waits for a lost boundary blocks its actor."""
+        for track in self.tracks:
+            for task in track.owed:
+                ray.cancel(task.ref)
+            track.owed.clear()
+
     def _is_done(self) -> bool:
         ended = all(t.next_report == self.plan.num_steps and not t.owed for t in self.tracks)
         return ended and self.cuts.is_last_settled

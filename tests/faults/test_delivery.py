@@ -38,7 +38,7 @@ def assert_sampled_once(gang: Gang, notes: Notes, num_segments: int, num_steps: 
     assert notes.num_segments == [num_segments]
 
 
-@pytest.mark.parametrize("victim", [0, 1], ids=["decoder", "owner of latents"])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_actor_killed_while_the_film_is_encoded(
     ray_cluster: None, tmp_path: Path, victim: int
 ) -> None:
@@ -65,7 +65,8 @@ def test_an_actor_killed_while_the_film_is_encoded(
     assert left == []
 
 
-@pytest.mark.parametrize("how", ["kill", pytest.param("suspend", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["kill", "suspend"])
 def test_the_decoder_s_process_stopped_in_mid_upload(
     ray_cluster: None, tmp_path: Path, how: str
 ) -> None:
@@ -92,6 +93,7 @@ def test_the_decoder_s_process_stopped_in_mid_upload(
     assert [steps for steps in notes.steps if notes.steps.count(steps) > 1] == []
 
 
+@pytest.mark.slow
 def test_a_film_that_can_t_be_delivered_fails_by_name(ray_cluster: None, tmp_path: Path) -> None:
     store, plan = StoreConfig(uri=str(tmp_path)), plan_of(2)
     with gang_of(2, store, max_deaths=1) as gang:
@@ -103,6 +105,7 @@ def test_a_film_that_can_t_be_delivered_fails_by_name(ray_cluster: None, tmp_pat
     assert delivered.info.num_frames == NUM_FRAMES
 
 
+@pytest.mark.slow
 def test_an_actor_ends_at_once_though_it_is_writing(ray_cluster: None, tmp_path: Path) -> None:
     store = SlowStoreConfig(uri=str(tmp_path / "out"), snapshot_s=600.0)
     plan = plan_of(4)
