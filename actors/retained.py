@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.handles import StepRefs
 
 
@@ -40,9 +42,19 @@ class RetainedBoundaries:
             self._bytes[segment, step] = num_bytes
             self.max_bytes = max(self.max_bytes, self.num_bytes)
 
-    def drop_from(self, segment: int, step: int) -> None:
-        """Let go of what a segment's unfinished steps were to give: they never will."""
-        self._drop([key for key in self._refs if key[0] == segment and key[1] >= step])
+    def drop_cone(self, segment: int, step: int, finished: Sequence[int]) -> None:
+        """Let go of what a segment's steps from ``step`` on were to give, and of what needs that.
+
+        What one segment fails to give at a step its neighbours fail to give at the next, and so on.
+        Whoever waits is given new references when those steps are submitted again.
+
+        Steps of which ``finished`` has more are there already and stay.
+        """
+
+        def is_lost(other: int, at: int) -> bool:
+            return at >= max(step + abs(other - segment), finished[other])
+
+        self._drop([key for key in self._refs if is_lost(*key)])
 
     def forget_before(self, step: int) -> None:
         """Let go of what no step that may still be computed needs; Ray then frees it."""

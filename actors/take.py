@@ -212,7 +212,7 @@ class Take:
         saves = self.cuts.saves(step)
         refs = track.handle.step(title, track.epoch, step, from_left, from_right, saves=saves)
         self.retained.put(segment, step, refs)
-        track.owed.append(Task("step", step, refs.report, saves))
+        track.owed.append(Task("step", step, refs.report, saves, refs))
         track.next_submit += 1
         self._forget()
 
@@ -261,6 +261,8 @@ class Take:
                 self.cuts.note(saved)
             self._forget()
         elif task.kind == "step":
+            assert task.gives is not None
+            self.retained.put(track.segment, task.step, task.gives)
             self._finish_step(track, answer, watcher)
 
     def _finish_step(self, track: Track, report: StepReport, watcher: Watcher) -> None:
@@ -288,7 +290,7 @@ class Take:
             case Fault.PROCESS:
                 self._replace(track, in_short(error))
             case Fault.NEIGHBOUR:
-                self.retained.drop_from(track.segment, track.furthest)
+                self._drop_unfinished(track)
                 track.rewind()
             case Fault.BOUNDARY_LOST:
                 raise GangBrokenError(f"{self._doing(track)}: {in_short(error)}") from error
@@ -310,10 +312,15 @@ class Take:
         if not may_go_on:
             raise SegmentDiedError(f"{doing}: {self.losses.max_deaths} processes died: {reason}")
         track.restart(handle, self.next_epoch(), self.cuts.base_step)
-        self.retained.drop_from(track.segment, track.furthest)
+        self._drop_unfinished(track)
         logger.warning("%s: replaced, goes on from step %d: %s", doing, self.cuts.base_step, reason)
         track.owed.append(Task("load", track.first_step, handle.identity()))
         track.owed.append(Task("begin", track.first_step, self.begins(track, self.cuts)))
+
+    def _drop_unfinished(self, track: Track) -> None:
+        """Nobody is to be given what this track's unfinished steps, as submitted, will not give."""
+        finished = [other.furthest for other in self.tracks]
+        self.retained.drop_cone(track.segment, track.furthest, finished)
 
     def _look_for_hung_actors(self) -> None:
         owed: dict[int, Hashable] = {

@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-    from actors.handles import SegmentHandle
+    from actors.handles import SegmentHandle, StepRefs
 
 TaskKind = Literal["load", "begin", "step", "flush", "ping"]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A call that an actor owes an answer to. An actor answers in the order of calls."""
+    """A call that an actor owes an answer to. An actor answers in the order of calls.
+
+    Attributes:
+        kind, step: what it is about.
+        ref: the answer.
+        saves: whether a snapshot is taken after the step.
+        gives: all that a step returns.
+    """
 
     kind: TaskKind
     step: int
     ref: ObjectRef[Any]
     saves: bool = False
+    gives: StepRefs | None = None
 
 
 @dataclass(slots=True)

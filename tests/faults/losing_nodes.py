@@ -16,10 +16,10 @@ import ray
 
 from actors.failures import SegmentDiedError
 from actors.nodes import draining_nodes
+from benchmarks.chaos.nodes import add_node, nodes_of, remove
 from pipeline.snapshot_store import latest_cut
 from storage.open import StoreConfig
 from tests.cluster.gangs import Notes, gang_of, order
-from tests.faults.nodes import add_node, nodes_of, remove
 from tests.faults.renders import PREFIX, SLOW, assert_same_bits, plan_of
 
 if TYPE_CHECKING:
