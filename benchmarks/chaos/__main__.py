@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import random
 import tempfile
 import time
@@ -84,7 +85,8 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=RECORDED_FAULTS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(message)s")
+    os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
+    logging.getLogger("nightreel").setLevel(logging.ERROR)
     started_s, toll = time.monotonic(), Toll()
     with tempfile.TemporaryDirectory() as folder, nodes_of(2, 1) as (cluster, nodes):
         world = World(StoreConfig(uri=folder), cluster, nodes, random.Random(arguments.seed))  # noqa: S311
