@@ -64,7 +64,7 @@ def stream(take: Take, order: DeliveryOrder, watcher: Watcher) -> Delivered:
 def _await_push(take: Take, pending: list[ObjectRef[int]], watcher: Watcher, doing: str) -> None:
     """Wait for the oldest run of slots, no longer than runs have turned out to take."""
     started_s = time.monotonic()
-    limit_s = take.push_limit.limit_s
+    limit_s = take.guard.push_limit.limit_s
     (num_frames,) = wait_for([pending.pop(0)], timeout_s=limit_s, doing=doing)
-    take.push_limit.learn(time.monotonic() - started_s)
+    take.guard.push_limit.learn(time.monotonic() - started_s)
     watcher.on_frames(num_frames)
