@@ -9,11 +9,13 @@ from diffusers import AutoencoderKLWan
 
 from jobs.embedded.autoencoder import AutoencoderStage, build_autoencoder, psnr, reconstruct
 from jobs.embedded.export import assemble, export
+from jobs.embedded.judge import JudgeStage, build_judge, judge_shape
 from jobs.embedded.latents import LatentCache
 from jobs.embedded.sampling import held_out_prompts, save_samples
 from jobs.embedded.text import train_tokenizer
 from jobs.embedded.training import Budget, Schedule, Trainer, load_average
 from jobs.embedded.transformer import TransformerStage
+from pipeline.world.judge import Judge, save_judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,15 +29,21 @@ logger = logging.getLogger(__name__)
 # Shares of the whole budget; encoding the latents takes what is left.
 AUTOENCODER_SHARE = 0.25
 TRANSFORMER_SHARE = 0.65
+JUDGE_SHARE = 0.08
 SAMPLED_PROMPTS = 6
 
 
 def train(recipe: Recipe, run: Path, minutes: float) -> None:
-    """Every stage, each taken up where an earlier run left it; exports into ``run/weights``."""
+    """Every stage, each taken up where an earlier run left it; exports into ``run/weights``.
+
+    The judge is exported into ``run/judge``.
+    """
     train_autoencoder(recipe, run, Budget(minutes=minutes * AUTOENCODER_SHARE))
     fill_latents(recipe, run)
     train_transformer(recipe, run, Budget(minutes=minutes * TRANSFORMER_SHARE))
     export_run(recipe, run, run / "weights")
+    train_judge(recipe, run, Budget(minutes=minutes * JUDGE_SHARE))
+    export_judge(recipe, run, run / "judge")
 
 
 def train_autoencoder(recipe: Recipe, run: Path, budget: Budget) -> Trainer:
@@ -68,6 +76,29 @@ def train_transformer(recipe: Recipe, run: Path, budget: Budget) -> Trainer:
     trainer.restore()
     trainer.run(budget)
     return trainer
+
+
+def train_judge(recipe: Recipe, run: Path, budget: Budget) -> Trainer:
+    """Train the judge, or go on; it needs no other stage."""
+    ours = recipe.judge
+    schedule = Schedule(
+        learning_rate=ours.learning_rate,
+        ema=ours.ema,
+        weight_decay=ours.weight_decay,
+        descent_from=ours.descent_from,
+    )
+    trainer = Trainer(JudgeStage(recipe, run), schedule, run)
+    trainer.restore()
+    trainer.run(budget)
+    return trainer
+
+
+def export_judge(recipe: Recipe, run: Path, folder: Path) -> None:
+    """Write the run's judge, averaged weights, to ``folder``."""
+    network = build_judge(recipe)
+    load_average(run, JudgeStage.name, {"judge": network})
+    save_judge(Judge(judge_shape(recipe), network), folder)
+    logger.info("exported to %s", folder)
 
 
 def export_run(recipe: Recipe, run: Path, folder: Path) -> None:

@@ -1,0 +1,155 @@
+"""Stage ``judge``: learn to tell every attribute of the world from pictures.
+
+Every step shows clips of the pool, degraded the way autoencoders and codecs degrade pictures. The
+loss is the mean cross entropy of all attributes: of a few single frames for looks, of the whole
+clip for movements. Hints speed that up: attention for the thing's attributes is drawn to where the
+thing is, and the movement half must say where that is. A thing that is missing or nothing known has
+an answer of its own, since that is what a model in training makes.
+
+Shapes: B clips, F frames, N = B x frames looked at, H rows, W columns, K values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from jobs.embedded.degrade import degrade
+from jobs.embedded.judge_footage import (
+    LOOKS,
+    MOVEMENTS,
+    JudgedClip,
+    JudgeFootage,
+    PoolSize,
+    judged_clip,
+)
+from jobs.embedded.pictures import save_grid
+from pipeline.world.judge import NONE, JudgeNetwork, JudgeShape
+from pipeline.world.motion import RADIUS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from jobs.embedded.recipe import Recipe
+
+SAMPLED_CLIPS = 8
+
+
+def judge_shape(recipe: Recipe) -> JudgeShape:
+    """What the recipe's judge looks at, and the world's attributes."""
+    return JudgeShape(
+        looks=LOOKS,
+        movements=MOVEMENTS,
+        height=recipe.geometry.height,
+        width=recipe.geometry.width,
+        fps=recipe.judge.fps,
+        clip_frames=recipe.judge.clip_frames,
+        channels=recipe.judge.channels,
+    )
+
+
+def build_judge(recipe: Recipe) -> JudgeNetwork:
+    """A fresh network, laid out in memory the way convolutions like it."""
+    network = JudgeNetwork(judge_shape(recipe))
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+class JudgeStage:
+    """The stage as the training loop sees it; its footage is rendered on first use."""
+
+    name = "judge"
+
+    def __init__(self, recipe: Recipe, folder: Path, device: str | None = None) -> None:
+        self.recipe = recipe
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(recipe.seed)
+        self.network = build_judge(recipe).to(self.device)
+        ours, geometry = recipe.judge, recipe.geometry
+        folder.mkdir(parents=True, exist_ok=True)
+        size = PoolSize(
+            clips=ours.clips,
+            frames=ours.clip_frames,
+            fps=ours.fps,
+            height=geometry.height,
+            width=geometry.width,
+        )
+        self.footage = JudgeFootage(folder, size)
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The judge alone."""
+        return {"judge": self.network}
+
+    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, float]]:  # noqa: ARG002
+        """Mean cross entropy of the batch of ``step``, and the share of right answers."""
+        ours = self.recipe.judge
+        rng = np.random.default_rng([self.recipe.seed, 5, step])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        frames, numbers = self.footage.batch(rng, ours.batch)
+        clips = degrade(to_clips(frames), generator).to(self.device)
+        answers = {name: torch.from_numpy(n).to(self.device) for name, n in numbers.items()}
+        looked = torch.from_numpy(
+            rng.permuted(np.tile(np.arange(ours.clip_frames), (ours.batch, 1)), axis=1)
+        )[:, : ours.looked_at].to(self.device)
+        rows = torch.arange(ours.batch, device=self.device)[:, None]
+        logits, attention = self.network.looks.attend(clips[rows, looked].flatten(0, 1))
+        moved, traced = self.network.movements.trace(clips)
+        logits |= moved
+        truth = {name: answers[name][rows, looked].flatten() for name in LOOKS}
+        truth |= {name: answers[name] for name in MOVEMENTS}
+        losses = torch.stack(
+            [functional.cross_entropy(logits[name], truth[name]) for name in truth]
+        )
+        places = answers["places"]
+        hints = self._aside(attention, places[rows, looked].flatten(0, 1))
+        hints = hints + _astray(traced, places[:, :-1])
+        right = torch.stack([(logits[n].argmax(-1) == truth[n]).float().mean() for n in truth])
+        figures = {f"right_{name}": float(r) for name, r in zip(truth, right.tolist(), strict=True)}
+        return losses.mean() + ours.hint_weight * hints, {**figures, "hints": float(hints.detach())}
+
+    def _aside(self, attention_NAP: Tensor, places_N2: Tensor) -> Tensor:
+        """How little of their attention the thing's attributes give to the thing, as surprise."""
+        geometry = self.recipe.geometry
+        rows, columns = geometry.height // 4, geometry.width // 4
+        y = (torch.arange(rows, device=self.device) + 0.5) / rows
+        x = (torch.arange(columns, device=self.device) + 0.5) / rows
+        down = (y[None, :, None] - places_N2[:, 1, None, None]).square()
+        across = (x[None, None, :] - places_N2[:, 0, None, None]).square()
+        inside = ((down + across) < RADIUS**2).flatten(1).float()
+        named = [i for i, values in enumerate(LOOKS.values()) if NONE in values]
+        given = (attention_NAP[:, named] * inside[:, None]).sum(dim=-1)
+        surprise = -torch.log(given + 1e-4) * (inside.sum(dim=1, keepdim=True) > 0)
+        return surprise.mean()
+
+    def sample(self, folder: Path, step: int) -> None:
+        """What a training batch looks like, one clip a row."""
+        rng = np.random.default_rng([self.recipe.seed, 5, step])
+        frames, _ = self.footage.batch(rng, SAMPLED_CLIPS)
+        save_grid([[*clip[::2]] for clip in frames], folder / f"judge_{step:06d}.png")
+
+
+def _astray(traced_BF2: Tensor, places_BF2: Tensor) -> Tensor:
+    """How far the thing is from where it is taken to be, in frames that show one."""
+    known = places_BF2.isfinite()
+    error = functional.smooth_l1_loss(
+        traced_BF2, torch.where(known, places_BF2, 0.0), beta=0.1, reduction="none"
+    )
+    return (error * known).mean()
+
+
+def to_clips(frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+    """Bytes ``[..., F, H, W, 3]`` to fp32 pixels ``[..., F, 3, H, W]`` in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 127.5 - 1.0
+
+
+def held_out_clip(recipe: Recipe, seed: int) -> JudgedClip:
+    """A flawless clip as the judge looks at it."""
+    ours, geometry = recipe.judge, recipe.geometry
+    return judged_clip(
+        seed, ours.clip_frames, ours.fps, geometry.height, geometry.width, flawless=True
+    )
