@@ -3,7 +3,8 @@
 Every step shows clips of the pool, degraded the way autoencoders and codecs degrade pictures. The
 loss is the mean cross entropy of all attributes: of a few single frames for looks, of the whole
 clip for movements. Hints speed that up: attention for the thing's attributes is drawn to where the
-thing is, and the movement half must say where that is. A thing that is missing or nothing known has
+thing is, the movement half must say where that is, and close looks at it are asked for in all
+frames. A thing that is missing or nothing known has
 an answer of its own, since that is what a model in training makes.
 
 Shapes: B clips, F frames, N = B x frames looked at, H rows, W columns, K values.
@@ -22,10 +23,8 @@ from jobs.embedded.degrade import degrade
 from jobs.embedded.judge_footage import (
     LOOKS,
     MOVEMENTS,
-    JudgedClip,
     JudgeFootage,
     PoolSize,
-    judged_clip,
 )
 from jobs.embedded.pictures import save_grid
 from pipeline.world.judge import NONE, JudgeNetwork, JudgeShape
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
     from jobs.embedded.recipe import Recipe
 
 SAMPLED_CLIPS = 8
+# Close looks go past the middle of the thing by about so much, in frame heights.
+CLOSE_WITHIN = 0.025
 
 
 def judge_shape(recipe: Recipe) -> JudgeShape:
@@ -85,32 +86,47 @@ class JudgeStage:
         """The judge alone."""
         return {"judge": self.network}
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, float]]:  # noqa: ARG002
-        """Mean cross entropy of the batch of ``step``, and the share of right answers."""
+    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, float]]:
+        """Loss and figures of the batch of ``step``."""
+        loss, figures = self.loss_of(self.batch(step, fraction))
+        return loss, {name: float(value) for name, value in figures.items()}
+
+    def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """What step ``step`` learns from, on the device.
+
+        Clips ``[B, F, 3, H, W]``; numbers of the frames that are looked at, ``[B, L]``; where the
+        thing is and where a close look goes, ``[B, F, 2]``; then the numbers of the true values,
+        ``[B, F]`` per look and ``[B]`` per movement.
+        """
         ours = self.recipe.judge
         rng = np.random.default_rng([self.recipe.seed, 5, step])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         frames, numbers = self.footage.batch(rng, ours.batch)
-        clips = degrade(to_clips(frames), generator).to(self.device)
-        answers = {name: torch.from_numpy(n).to(self.device) for name, n in numbers.items()}
-        looked = torch.from_numpy(
-            rng.permuted(np.tile(np.arange(ours.clip_frames), (ours.batch, 1)), axis=1)
-        )[:, : ours.looked_at].to(self.device)
-        rows = torch.arange(ours.batch, device=self.device)[:, None]
+        clips = degrade(to_clips(frames), generator)
+        order = rng.permuted(np.tile(np.arange(ours.clip_frames), (ours.batch, 1)), axis=1)
+        places = torch.from_numpy(numbers["places"])
+        aside = CLOSE_WITHIN * torch.randn(places.shape, generator=generator)
+        answers = [torch.from_numpy(numbers[name]) for name in (*LOOKS, *MOVEMENTS)]
+        batch = (clips, torch.from_numpy(order[:, : ours.looked_at]), places, places + aside)
+        return tuple(tensor.to(self.device) for tensor in (*batch, *answers))
+
+    def loss_of(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Mean cross entropy and hints, and the share of right answers of each attribute."""
+        clips, looked, places, glances, *numbers = batch
+        answers = dict(zip((*LOOKS, *MOVEMENTS), numbers, strict=True))
+        rows = torch.arange(len(clips), device=clips.device)[:, None]
         logits, attention = self.network.looks.attend(clips[rows, looked].flatten(0, 1))
         moved, traced = self.network.movements.trace(clips)
         logits |= moved
         truth = {name: answers[name][rows, looked].flatten() for name in LOOKS}
         truth |= {name: answers[name] for name in MOVEMENTS}
-        losses = torch.stack(
-            [functional.cross_entropy(logits[name], truth[name]) for name in truth]
-        )
-        places = answers["places"]
+        losses = [functional.cross_entropy(logits[name], truth[name]) for name in truth]
         hints = self._aside(attention, places[rows, looked].flatten(0, 1))
         hints = hints + _astray(traced, places[:, :-1])
-        right = torch.stack([(logits[n].argmax(-1) == truth[n]).float().mean() for n in truth])
-        figures = {f"right_{name}": float(r) for name, r in zip(truth, right.tolist(), strict=True)}
-        return losses.mean() + ours.hint_weight * hints, {**figures, "hints": float(hints.detach())}
+        hints = hints + self._closely(clips.flatten(0, 1), glances.flatten(0, 1), answers)
+        loss = torch.stack(losses).mean() + self.recipe.judge.hint_weight * hints
+        right = {f"right_{n}": (logits[n].argmax(-1) == truth[n]).float().mean() for n in truth}
+        return loss, {**right, "hints": hints.detach()}
 
     def _aside(self, attention_NAP: Tensor, places_N2: Tensor) -> Tensor:
         """How little of their attention the thing's attributes give to the thing, as surprise."""
@@ -125,6 +141,19 @@ class JudgeStage:
         given = (attention_NAP[:, named] * inside[:, None]).sum(dim=-1)
         surprise = -torch.log(given + 1e-4) * (inside.sum(dim=1, keepdim=True) > 0)
         return surprise.mean()
+
+    def _closely(
+        self, frames_N3HW: Tensor, glances_N2: Tensor, answers: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Mean cross entropy of close looks at the thing in all frames that show one."""
+        known = glances_N2.isfinite().all(dim=-1, keepdim=True)
+        logits = self.network.looks.look_closely(frames_N3HW, torch.where(known, glances_N2, 0.5))
+        share = known[:, 0] / known.sum().clamp(min=1)
+        losses = [
+            (functional.cross_entropy(mine, answers[n].flatten(), reduction="none") * share).sum()
+            for n, mine in logits.items()
+        ]
+        return torch.stack(losses).mean()
 
     def sample(self, folder: Path, step: int) -> None:
         """What a training batch looks like, one clip a row."""
@@ -145,11 +174,3 @@ def _astray(traced_BF2: Tensor, places_BF2: Tensor) -> Tensor:
 def to_clips(frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
     """Bytes ``[..., F, H, W, 3]`` to fp32 pixels ``[..., F, 3, H, W]`` in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float() / 127.5 - 1.0
-
-
-def held_out_clip(recipe: Recipe, seed: int) -> JudgedClip:
-    """A flawless clip as the judge looks at it."""
-    ours, geometry = recipe.judge, recipe.geometry
-    return judged_clip(
-        seed, ours.clip_frames, ours.fps, geometry.height, geometry.width, flawless=True
-    )

@@ -147,10 +147,10 @@ class JudgeRecipe:
     channels: int = 24
     clips: int = 3000
     batch: int = 16
-    looked_at: int = 3
+    looked_at: int = 2
     hint_weight: float = 0.3
     ema: float = 0.99
-    learning_rate: float = 2e-3
+    learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
     descent_from: float = 0.5
 
