@@ -7,6 +7,8 @@ it was left, so that a long training can be done in pieces.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +21,7 @@ from jobs.embedded.evaluation import Renderer, held_out_cases
 from jobs.embedded.evaluation import evaluate as evaluate_cases
 from jobs.embedded.evaluation_report import write_report
 from jobs.embedded.judge_quality import judge_quality as measure_judge
-from jobs.embedded.recipe import Recipe
+from jobs.embedded.recipe import Recipe, cpu_recipe
 from jobs.embedded.training import Budget
 from jobs.embedded.video_file import read_video
 from pipeline.embedded import judge_folder, weights_folder
@@ -29,6 +31,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of the run's checkpoints and caches.")]
 Minutes = Annotated[float, typer.Option(help="Time for this stage, earlier pieces included.")]
+Piece = Annotated[
+    float | None, typer.Option(help="Stop after so many minutes; the next run goes on.")
+]
 DEFAULT_RUN = Path("out/embedded")
 SHIPPED_WEIGHTS, SHIPPED_JUDGE = weights_folder(), judge_folder()
 # Captions in the picture that an evaluation writes.
@@ -43,52 +48,53 @@ def prepare(threads: Annotated[int, typer.Option(help="CPU threads of torch.")] 
 
 
 @app.command()
-def train(minutes: Minutes = 100.0, run: Run = DEFAULT_RUN) -> None:
+def train(minutes: Minutes = 100.0, run: Run = DEFAULT_RUN, piece: Piece = None) -> None:
     """All stages, in shares of ``--minutes``; then export into the run folder."""
-    stages.train(Recipe(), run, minutes)
+    if not stages.train(_recipe(), run, _budget(minutes, piece)):
+        typer.echo("paused; run the same command again to go on")
 
 
 @app.command()
-def autoencoder(minutes: Minutes = 25.0, run: Run = DEFAULT_RUN) -> None:
+def autoencoder(minutes: Minutes = 25.0, run: Run = DEFAULT_RUN, piece: Piece = None) -> None:
     """Stage autoencoder alone."""
-    stages.train_autoencoder(Recipe(), run, Budget(minutes=minutes))
+    stages.train_autoencoder(_recipe(), run, _budget(minutes, piece))
 
 
 @app.command()
 def latents(run: Run = DEFAULT_RUN) -> None:
     """Stage latents alone: encode clips ahead with the trained autoencoder."""
-    stages.fill_latents(Recipe(), run)
+    stages.fill_latents(_recipe(), run)
 
 
 @app.command()
-def transformer(minutes: Minutes = 60.0, run: Run = DEFAULT_RUN) -> None:
+def transformer(minutes: Minutes = 60.0, run: Run = DEFAULT_RUN, piece: Piece = None) -> None:
     """Stage transformer alone, on whatever latents there are."""
-    stages.train_transformer(Recipe(), run, Budget(minutes=minutes))
+    stages.train_transformer(_recipe(), run, _budget(minutes, piece))
 
 
 @app.command()
-def judge(minutes: Minutes = 15.0, run: Run = DEFAULT_RUN) -> None:
+def judge(minutes: Minutes = 15.0, run: Run = DEFAULT_RUN, piece: Piece = None) -> None:
     """Stage judge alone; exports into the run folder's judge/."""
-    stages.train_judge(Recipe(), run, Budget(minutes=minutes))
-    stages.export_judge(Recipe(), run, run / "judge")
+    stages.train_judge(_recipe(), run, _budget(minutes, piece))
+    stages.export_judge(_recipe(), run, run / "judge")
 
 
 @app.command()
 def export(folder: Path, run: Run = DEFAULT_RUN) -> None:
     """Write the run's averaged weights to FOLDER in diffusers' layout."""
-    stages.export_run(Recipe(), run, folder)
+    stages.export_run(_recipe(), run, folder)
 
 
 @app.command()
 def sample(picture: Path, run: Run = DEFAULT_RUN) -> None:
     """Write a picture grid of held-out captions to PICTURE."""
-    stages.sample_run(Recipe(), run, picture)
+    stages.sample_run(_recipe(), run, picture)
 
 
 @app.command()
 def quality(weights: Path, scenes: Annotated[int, typer.Option()] = 16) -> None:
     """PSNR of the autoencoder in WEIGHTS on held-out scenes, clear and not."""
-    for name, value in stages.quality(Recipe(), weights, scenes).items():
+    for name, value in stages.quality(_recipe(), weights, scenes).items():
         typer.echo(f"{name}: {value:.2f} dB")
 
 
@@ -133,6 +139,15 @@ def describe(video: Path, judged_by: Judged = SHIPPED_JUDGE) -> None:
     for change in changes(judge_over_time(load_judge(judged_by), frames, fps)):
         before = f"{change.before} -> " if change.before else ""
         typer.echo(f"{change.time_s:7.2f} s  {change.attribute}: {before}{change.value}")
+
+
+def _recipe() -> Recipe:
+    return Recipe() if stages.device().type == "cuda" else cpu_recipe()
+
+
+def _budget(minutes: float, piece: float | None) -> Budget:
+    pause_at_s = math.inf if piece is None else time.monotonic() + 60.0 * piece
+    return Budget(minutes=minutes, pause_at_s=pause_at_s)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,18 @@ BLOCK = 8
 
 
 def degrade(clips_BF3HW: Tensor, generator: torch.Generator) -> Tensor:
-    """The clips as an autoencoder or a codec might hand them on; random as ``generator`` says."""
-    return torch.stack([_degrade_clip(clip, generator) for clip in clips_BF3HW])
+    """The clips as an autoencoder or a codec might hand them on, on their own device.
+
+    Random as ``generator``, which is on the CPU, says.
+    """
+    device = clips_BF3HW.device
+    seed = int(torch.randint(2**62, (), generator=generator))
+    grain = torch.Generator(device).manual_seed(seed)
+    return torch.stack([_degrade_clip(clip, generator, grain) for clip in clips_BF3HW])
 
 
-def _degrade_clip(clip_F3HW: Tensor, generator: torch.Generator) -> Tensor:
-    """One clip; strong and weak effects are drawn by themselves."""
+def _degrade_clip(clip_F3HW: Tensor, generator: torch.Generator, grain: torch.Generator) -> Tensor:
+    """One clip; every effect has a strength of its own."""
 
     def uniform(low: float = 0.0, high: float = 1.0) -> float:
         return low + (high - low) * float(torch.rand((), generator=generator))
@@ -41,11 +47,11 @@ def _degrade_clip(clip_F3HW: Tensor, generator: torch.Generator) -> Tensor:
         clip = coarse_colours(clip)
     if uniform() < 0.5:
         clip = quantise(clip, uniform(0.0, MAX_QUANTUM))
-    gain = 1.0 + MAX_GAIN * (2.0 * torch.rand(3, generator=generator) - 1.0)
-    shift = MAX_SHIFT * (2.0 * torch.rand(3, generator=generator) - 1.0)
-    noise = torch.randn(clip.shape, generator=generator) * uniform(0.0, MAX_NOISE)
-    shifted = clip * gain.view(3, 1, 1) + shift.view(3, 1, 1) + noise
-    return shifted.clamp(-1.0, 1.0)
+    gain, shift = (2.0 * torch.rand(2, 3, 1, 1, generator=generator) - 1.0).to(clip.device)
+    noise = torch.randn(clip.shape, generator=grain, device=clip.device)
+    shifted = clip * (1.0 + MAX_GAIN * gain) + MAX_SHIFT * shift
+    grained: Tensor = shifted + uniform(0.0, MAX_NOISE) * noise
+    return grained.clamp(-1.0, 1.0)
 
 
 def blur(clip_F3HW: Tensor, sigma_px: float) -> Tensor:
@@ -53,7 +59,7 @@ def blur(clip_F3HW: Tensor, sigma_px: float) -> Tensor:
     if sigma_px < 0.2:
         return clip_F3HW
     reach = math.ceil(3.0 * sigma_px)
-    places = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    places = torch.arange(-reach, reach + 1, dtype=torch.float32, device=clip_F3HW.device)
     kernel = torch.exp(-0.5 * (places / sigma_px).square())
     kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
     padded = functional.pad(clip_F3HW, (reach, reach, reach, reach), mode="replicate")
@@ -63,7 +69,7 @@ def blur(clip_F3HW: Tensor, sigma_px: float) -> Tensor:
 
 def coarse_colours(clip_F3HW: Tensor) -> Tensor:
     """Full resolution in brightness, half of it in colour."""
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    weights = clip_F3HW.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     bright = (clip_F3HW * weights).sum(dim=1, keepdim=True)
     colour = functional.avg_pool2d(clip_F3HW - bright, 2)
     return bright + functional.interpolate(colour, scale_factor=2, mode="bilinear")
@@ -73,7 +79,7 @@ def quantise(clip_F3HW: Tensor, quantum: float) -> Tensor:
     """Every 8 x 8 block with its cosine coefficients rounded, fine structure more coarsely."""
     if quantum <= 0.0:
         return clip_F3HW
-    place = torch.arange(BLOCK, dtype=torch.float32)
+    place = torch.arange(BLOCK, dtype=torch.float32, device=clip_F3HW.device)
     basis = torch.cos(math.pi / BLOCK * (place[None] + 0.5) * place[:, None]) * math.sqrt(2 / BLOCK)
     basis[0] /= math.sqrt(2.0)
     step = quantum * (0.25 + (place[:, None] + place[None]) / BLOCK)

@@ -65,9 +65,9 @@ class JudgeStage:
 
     name = "judge"
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str | None = None) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         self.recipe = recipe
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device
         torch.manual_seed(recipe.seed)
         self.network = build_judge(recipe).to(self.device)
         ours, geometry = recipe.judge, recipe.geometry
@@ -86,10 +86,9 @@ class JudgeStage:
         """The judge alone."""
         return {"judge": self.network}
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, float]]:
+    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Loss and figures of the batch of ``step``."""
-        loss, figures = self.loss_of(self.batch(step, fraction))
-        return loss, {name: float(value) for name, value in figures.items()}
+        return self.loss_of(self.batch(step, fraction))
 
     def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:  # noqa: ARG002
         """What step ``step`` learns from, on the device.
@@ -102,7 +101,7 @@ class JudgeStage:
         rng = np.random.default_rng([self.recipe.seed, 5, step])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         frames, numbers = self.footage.batch(rng, ours.batch)
-        clips = degrade(to_clips(frames), generator)
+        clips = degrade(to_clips(frames).to(self.device), generator)
         order = rng.permuted(np.tile(np.arange(ours.clip_frames), (ours.batch, 1)), axis=1)
         places = torch.from_numpy(numbers["places"])
         aside = CLOSE_WITHIN * torch.randn(places.shape, generator=generator)

@@ -26,6 +26,7 @@ from jobs.embedded.training import Budget, Schedule, Trainer
 from pipeline.world import render
 from pipeline.world.judge import NONE, load_judge
 
+CPU = torch.device("cpu")
 FLAT = Schedule(learning_rate=3e-3, ema=0.9)
 SIZE = PoolSize(clips=6, frames=5, fps=4, height=16, width=32)
 
@@ -113,8 +114,8 @@ def test_what_degrades_leaves_plain_surfaces_alone():
 
 
 def test_the_judges_loss_goes_down(recipe: Recipe, trained: Path):
-    trainer = Trainer(JudgeStage(recipe, trained, "cpu"), FLAT, trained / "down")
-    losses = [trainer.advance(0.1)["loss"] for _ in range(60)]
+    trainer = Trainer(JudgeStage(recipe, trained, CPU), FLAT, trained / "down")
+    losses = [float(trainer.advance(0.1)["loss"]) for _ in range(60)]
     assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
 
 
@@ -126,7 +127,7 @@ def test_a_resumed_judge_is_bit_identical(recipe: Recipe, trained: Path, tmp_pat
         return trainer
 
     def fresh(name: str) -> Trainer:
-        return Trainer(JudgeStage(recipe, trained, "cpu"), FLAT, tmp_path / name)
+        return Trainer(JudgeStage(recipe, trained, CPU), FLAT, tmp_path / name)
 
     whole = advance(fresh("whole"), 6)
     advance(fresh("parts"), 3)
