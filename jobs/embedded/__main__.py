@@ -25,7 +25,7 @@ from jobs.embedded.recipe import Recipe, cpu_recipe
 from jobs.embedded.training import Budget
 from jobs.embedded.video_file import read_video
 from pipeline.embedded import judge_folder, weights_folder
-from pipeline.world.judge import changes, judge_over_time, load_judge
+from pipeline.world.judge import changes, judge_over_time, load_judge, shares
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -136,9 +136,13 @@ def evaluate(
 def describe(video: Path, judged_by: Judged = SHIPPED_JUDGE) -> None:
     """Say what is to be seen in VIDEO, and when it changes."""
     frames, fps = read_video(video)
-    for change in changes(judge_over_time(load_judge(judged_by), frames, fps)):
+    moments = judge_over_time(load_judge(judged_by), frames, fps)
+    for change in changes(moments):
         before = f"{change.before} -> " if change.before else ""
         typer.echo(f"{change.time_s:7.2f} s  {change.attribute}: {before}{change.value}")
+    for attribute, found in shares(moments).items():
+        of_the_time = ", ".join(f"{value} {share:.1%}" for value, share in found.items())
+        typer.echo(f"of the time  {attribute}: {of_the_time}")
 
 
 def _recipe() -> Recipe:

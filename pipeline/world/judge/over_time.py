@@ -9,6 +9,7 @@ Shapes: S frames looked at, K values.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,15 @@ def changes(moments: Sequence[Moment], lasting_s: float = LASTING_S) -> list[Cha
                 found.append(Change(start_s, attribute, now, value))
                 now = value
     return sorted(found, key=lambda change: change.time_s)
+
+
+def shares(moments: Sequence[Moment]) -> dict[str, dict[str, float]]:
+    """In what share of the moments each attribute has each value, the commonest first."""
+    counted = {}
+    for attribute in moments[0].answers if moments else ():
+        counts = Counter(moment.answers[attribute].value for moment in moments)
+        counted[attribute] = {v: n / len(moments) for v, n in counts.most_common()}
+    return counted
 
 
 def _runs(moments: Sequence[Moment], attribute: str) -> Iterator[tuple[float, str, float]]:

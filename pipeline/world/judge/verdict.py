@@ -109,10 +109,11 @@ class Judge:
 
     def looks(self, frames_SHW3: Frames) -> dict[str, NDArray[np.float32]]:
         """Probabilities ``[S, K]`` of each attribute that a single frame shows."""
-        parts = [
-            self.network.looks(self._pixels(frames_SHW3[i : i + BATCH_FRAMES]))
-            for i in range(0, len(frames_SHW3), BATCH_FRAMES)
-        ]
+        with torch.no_grad():
+            parts = [
+                self.network.looks(self._pixels(frames_SHW3[i : i + BATCH_FRAMES]))
+                for i in range(0, len(frames_SHW3), BATCH_FRAMES)
+            ]
         return _probabilities(parts)
 
     def movements(self, frames_SHW3: Frames, every: int) -> dict[str, NDArray[np.float32]]:
@@ -125,7 +126,8 @@ class Judge:
         parts = []
         for i in range(0, len(starts), BATCH_CLIPS):
             clips = np.stack([frames_SHW3[s : s + length] for s in starts[i : i + BATCH_CLIPS]])
-            parts.append(self.network.movements(self._pixels(clips)))
+            with torch.no_grad():
+                parts.append(self.network.movements(self._pixels(clips)))
         return _probabilities(parts)
 
     def _pixels(self, frames: Frames) -> Tensor:
@@ -137,7 +139,7 @@ class Judge:
 
 def _probabilities(parts: list[dict[str, Tensor]]) -> dict[str, NDArray[np.float32]]:
     return {
-        name: torch.cat([part[name] for part in parts]).detach().softmax(dim=-1).cpu().numpy()
+        name: torch.cat([part[name] for part in parts]).softmax(dim=-1).cpu().numpy()
         for name in parts[0]
     }
 

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from jobs.embedded import stages
+from jobs.embedded.__main__ import app
 from jobs.embedded.degrade import blur, coarse_colours, degrade, quantise
 from jobs.embedded.evaluation import OTHER_WORDS, PLAIN, Renderer, evaluate, held_out_cases
 from jobs.embedded.evaluation_report import write_report
@@ -23,6 +26,7 @@ from jobs.embedded.judge_footage import (
 )
 from jobs.embedded.recipe import Recipe
 from jobs.embedded.training import Budget, Schedule, Trainer
+from jobs.embedded.video_file import read_video
 from pipeline.world import render
 from pipeline.world.judge import NONE, load_judge
 
@@ -174,6 +178,31 @@ def test_an_evaluation_writes_tables_and_a_picture(
     with Image.open(tmp_path / "report" / "samples.png") as picture:
         assert picture.width == 6 * 32 * 2
         assert picture.height > 4 * 16 * 2
+
+
+def test_a_video_is_described(recipe: Recipe, trained: Path, tmp_path: Path):
+    stages.export_judge(recipe, trained, tmp_path / "judge")
+    frames = judged_clip(3, 33, 16, 16, 32).frames
+    path = tmp_path / "video.mp4"
+    encode_frames(path, frames, 16)
+    read, fps = read_video(path)
+    assert read.shape == frames.shape
+    assert fps == 16.0
+    answer = CliRunner().invoke(app, ["describe", str(path), "--judge", str(tmp_path / "judge")])
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.count("of the time") == 7
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(ValueError, match=r"text\.mp4 holds no video"):
+        read_video(tmp_path / "text.mp4")
+
+
+def encode_frames(path: Path, frames: np.ndarray, fps: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 def test_prompts_rendered_together_are_those_rendered_alone(
