@@ -137,22 +137,28 @@ class AutoencoderStage:
         """The autoencoder alone."""
         return {"vae": self.vae}
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-        """Reconstruction and KL of the batch of ``step``."""
-        ours = self.recipe.autoencoder
+    def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:
+        """Pixels of ``step``, and the noise of their latents."""
         rng = np.random.default_rng([self.recipe.seed, 1, step])
-        pixels = self._batch(rng, fraction)
+        pixels_B3FHW = self._pixels(rng, fraction)
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        batch, _, frames, height, width = pixels_B3FHW.shape
+        latents = (batch, self.recipe.autoencoder.z_dim, 1 + frames // 4, height // 8, width // 8)
+        return pixels_B3FHW, torch.randn(latents, generator=generator, device=self.device)
+
+    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Reconstruction and KL of a batch."""
+        ours = self.recipe.autoencoder
+        pixels, noise = batch
         with torch.autocast(self.device.type, torch.bfloat16, enabled=ours.bf16):
             mean, logvar = encode_moments(self.vae, pixels)
-            noise = torch.randn(mean.shape, generator=generator, device=self.device)
             decoded = decode_unclamped(self.vae, mean + torch.exp(0.5 * logvar) * noise)
         error = decoded - pixels
         kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
         loss = error.abs().mean() + ours.square_weight * error.square().mean()
         return loss + ours.kl_weight * kl, {"psnr": psnr(error.detach()), "kl": kl.detach()}
 
-    def _batch(self, rng: np.random.Generator, fraction: float) -> Tensor:
+    def _pixels(self, rng: np.random.Generator, fraction: float) -> Tensor:
         """Single frames, then crops of clips, then whole clips, ``[B, 3, F, H, W]``."""
         ours = self.recipe.autoencoder
         if fraction < ours.still_until:

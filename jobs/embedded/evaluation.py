@@ -18,6 +18,7 @@ import torch
 from diffusers import WanPipeline, WanTransformer3DModel
 from safetensors.torch import load_file
 
+from jobs.embedded.footage import HELD_OUT
 from pipeline.engines.wan.checkpoint import Checkpoint
 from pipeline.world import caption, plain_caption, sample_scene
 from pipeline.world.stated import stated
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Scenes from here on are never trained on.
-HELD_OUT = 10**9
 # Prompts in one call of the pipeline.
 BATCH = 8
 PLAIN, OTHER_WORDS = "plain captions", "in other words"

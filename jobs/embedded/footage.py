@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.world import Scene, render, sample_scene
+from jobs.embedded.clips import render_clips
+from pipeline.world import Scene, sample_scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,19 +37,10 @@ logger = logging.getLogger(__name__)
 
 # Scenes from here on are never trained on.
 HELD_OUT = 10**9
-# A clip starts anywhere in the first minute of its scene.
-START_WITHIN_S = 60.0
 # What one process renders before it reports: a second or two of work.
 CLIPS_PER_TASK = 8
 # Cores left to the training itself.
 CORES_KEPT = 1
-
-
-def clip_times(scene_seed: int, frames: int, fps: int) -> NDArray[np.float64]:
-    """When the frames of a training clip of scene ``scene_seed`` are, in seconds."""
-    start = np.random.default_rng([scene_seed, 1]).uniform(0.0, START_WITHIN_S)
-    times: NDArray[np.float64] = start + np.arange(frames) / fps
-    return times
 
 
 def to_pixels(frames: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
@@ -113,7 +105,7 @@ class Footage:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             tasks = [
                 pool.submit(
-                    _render_clips,
+                    render_clips,
                     self._path,
                     range(start, min(start + CLIPS_PER_TASK, self.shape[0])),
                     self.fps,
@@ -175,13 +167,3 @@ class Footage:
         with self._grown:
             self._broken = self._broken or RuntimeError("stopped")
             self._grown.notify_all()
-
-
-def _render_clips(path: Path, scenes: range, fps: int) -> int:
-    """Render some clips into the pool, in a process of its own; gives where they end."""
-    pool = np.load(path, mmap_mode="r+")
-    _, frames, height, width, _ = pool.shape
-    for i in scenes:
-        pool[i] = render(sample_scene(i), clip_times(i, frames, fps), height, width)
-    pool.flush()
-    return scenes.stop

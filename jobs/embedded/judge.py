@@ -86,10 +86,6 @@ class JudgeStage:
         """The judge alone."""
         return {"judge": self.network}
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Loss and figures of the batch of ``step``."""
-        return self.loss_of(self.batch(step, fraction))
-
     def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:  # noqa: ARG002
         """What step ``step`` learns from, on the device.
 
@@ -109,7 +105,7 @@ class JudgeStage:
         batch = (clips, torch.from_numpy(order[:, : ours.looked_at]), places, places + aside)
         return tuple(tensor.to(self.device) for tensor in (*batch, *answers))
 
-    def loss_of(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Mean cross entropy and hints, and the share of right answers of each attribute."""
         clips, looked, places, glances, *numbers = batch
         answers = dict(zip((*LOOKS, *MOVEMENTS), numbers, strict=True))
@@ -136,8 +132,8 @@ class JudgeStage:
         down = (y[None, :, None] - places_N2[:, 1, None, None]).square()
         across = (x[None, None, :] - places_N2[:, 0, None, None]).square()
         inside = ((down + across) < RADIUS**2).flatten(1).float()
-        named = [i for i, values in enumerate(LOOKS.values()) if NONE in values]
-        given = (attention_NAP[:, named] * inside[:, None]).sum(dim=-1)
+        named = [attention_NAP[:, i] for i, v in enumerate(LOOKS.values()) if NONE in v]
+        given = (torch.stack(named, dim=1) * inside[:, None]).sum(dim=-1)
         surprise = -torch.log(given + 1e-4) * (inside.sum(dim=1, keepdim=True) > 0)
         return surprise.mean()
 

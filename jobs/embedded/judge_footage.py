@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from jobs.embedded.clips import START_WITHIN_S
 from pipeline.world import (
     CAMERAS,
     COLOURS,
@@ -57,8 +58,6 @@ MOVEMENTS: Mapping[str, tuple[str, ...]] = {"camera": CAMERAS, "motion": (*MOTIO
 # How often a clip is what it should be, and how often it has which flaw.
 FLAWS = ("whole", "missing", "shapeless", "melted", "double", "flickering", "frozen", "jumping")
 FLAW_ODDS = (0.66, 0.08, 0.05, 0.05, 0.04, 0.04, 0.04, 0.04)
-# A clip starts anywhere in the first minute of its scene.
-START_WITHIN_S = 60.0
 # Below this many clips, processes cost more than they save.
 CLIPS_PER_TASK = 32
 

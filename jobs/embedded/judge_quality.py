@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from jobs.embedded.footage import HELD_OUT, clip_times, to_bytes, to_pixels
+from jobs.embedded.clips import clip_times
+from jobs.embedded.footage import HELD_OUT, to_bytes, to_pixels
 from jobs.embedded.tally import AttributeTally, tally_attribute
 from pipeline.world import render, sample_scene
 

@@ -61,15 +61,15 @@ class AutoencoderRecipe:
     clip_frames: int = 17
     still_crop: int = 64
     crop: int = 64
-    still_batch: int = 128
-    crop_batch: int = 24
-    whole_batch: int = 16
+    still_batch: int = 256
+    crop_batch: int = 32
+    whole_batch: int = 24
     still_until: float = 0.15
     crop_until: float = 0.5
     square_weight: float = 4.0
     kl_weight: float = 2e-4
     initial_logvar: float = -5.0
-    ema: float = 0.99
+    ema: float = 0.998
     learning_rate: float = 3e-3
     clip_rate: float = 0.35
     bf16: bool = True
@@ -97,8 +97,8 @@ class FootageRecipe:
     position 0 is an ordinary latent frame of four frames, as it is in the middle of a long video.
     """
 
-    clips: int = 8000
-    clip_latent_frames: int = 18
+    clips: int = 6000
+    clip_latent_frames: int = 16
     encode_batch: int = 32
 
     @property
@@ -128,7 +128,7 @@ class TransformerRecipe:
     attention_head_dim: int = 32
     ffn_dim: int = 768
     freq_dim: int = 128
-    batch: int = 128
+    batch: int = 256
     short_windows: tuple[tuple[float, int], ...] = ((0.2, 4),)
     interior: float = 0.6
     caption_dropout: float = 0.1
@@ -201,6 +201,7 @@ def cpu_recipe() -> Recipe:
             whole_batch=2,
             still_until=0.3,
             crop_until=0.6,
+            ema=0.99,
         ),
         transformer=replace(
             recipe.transformer,

@@ -144,7 +144,11 @@ def quality(recipe: Recipe, weights: Path, scenes: int) -> dict[str, float]:
 
 def device() -> torch.device:
     """Where to train: a GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    return torch.device("cuda")
 
 
 def trained_autoencoder(recipe: Recipe, run: Path) -> AutoencoderKLWan:

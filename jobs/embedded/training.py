@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
+from jobs.embedded.graphs import LossAndGradients
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -47,8 +49,12 @@ class Stage(Protocol):
         """What is trained."""
         ...
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-        """The loss of step ``step``, and figures to log; ``fraction`` of the budget is used."""
+    def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:
+        """What step ``step`` learns from, on the device; ``fraction`` of the budget is used."""
+        ...
+
+    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss of a batch, and figures to log; nothing in it may wait for the device."""
         ...
 
     def sample(self, folder: Path, step: int) -> None:
@@ -113,6 +119,7 @@ class Trainer:
         self._module = nn.ModuleDict(dict(stage.modules))
         self._parameters: list[Tensor] = [p for p in self._module.parameters() if p.requires_grad]
         self._average = [p.detach().clone() for p in self._parameters]
+        self._learn = LossAndGradients(stage.loss, self._parameters)
         self._optimizer = torch.optim.AdamW(
             self._parameters,
             lr=schedule.learning_rate,
@@ -156,16 +163,14 @@ class Trainer:
         rate = self.schedule.rate(self.step, fraction)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss, figures = self.stage.loss(self.step, fraction)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, figures = self._learn(self.stage.batch(self.step, fraction))
         norm = nn.utils.clip_grad_norm_(self._parameters, CLIP_NORM)
         self._optimizer.step()
         self.step += 1
         decay = min(self.schedule.ema, self.step / (self.step + 10.0))
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._parameters, 1.0 - decay)
-        return {"loss": loss.detach(), "norm": norm, "lr": rate, **figures}
+        return {"loss": loss, "norm": norm, "lr": rate, **figures}
 
     def swap_average(self) -> None:
         """Exchange the trained weights and the averaged ones."""

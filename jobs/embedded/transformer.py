@@ -97,8 +97,8 @@ class TransformerStage:
                 return length
         return self.recipe.geometry.window_latent_frames
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, Tensor | float]]:
-        """Squared error of the velocity on the batch of ``step``."""
+    def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:
+        """Unit latents, noise, noise levels and tokens of ``step``."""
         ours = self.recipe.transformer
         rng = np.random.default_rng([self.recipe.seed, 2, step])
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
@@ -106,25 +106,31 @@ class TransformerStage:
         full = self.recipe.geometry.window_latent_frames
         # Shorter windows are cheaper: take more of them.
         batch = round(ours.batch * min(8.0, full / length))
-        x0, tokens_BS = self._batch(rng, batch, length)
+        x0, tokens_BS = self._windows(rng, batch, length)
         noise = torch.randn(x0.shape, generator=generator, device=self.device)
         normal = torch.randn(batch, generator=generator, device=self.device)
-        sigma = shifted(torch.sigmoid(normal), self.recipe.sampler.flow_shift)
-        level = sigma.view(-1, 1, 1, 1, 1)
+        sigma_B = shifted(torch.sigmoid(normal), self.recipe.sampler.flow_shift)
+        return x0, noise, sigma_B, tokens_BS
+
+    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Squared error of the velocity on a batch."""
+        ours = self.recipe.transformer
+        x0, noise, sigma_B, tokens_BS = batch
+        level = sigma_B.view(-1, 1, 1, 1, 1)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=ours.bf16):
             velocity = self.transformer(
                 hidden_states=(1.0 - level) * x0 + level * noise,
-                timestep=1000.0 * sigma,
+                timestep=1000.0 * sigma_B,
                 encoder_hidden_states=embed_tokens(self.text_encoder, tokens_BS),
                 return_dict=False,
             )[0]
         loss = (velocity.float() - (noise - x0)).square().mean()
-        return loss, {"frames": float(length)}
+        return loss, {}
 
     def sample(self, folder: Path, step: int) -> None:
         """Nothing: samples need the autoencoder, see ``jobs.embedded.sampling``."""
 
-    def _batch(self, rng: np.random.Generator, batch: int, length: int) -> tuple[Tensor, Tensor]:
+    def _windows(self, rng: np.random.Generator, batch: int, length: int) -> tuple[Tensor, Tensor]:
         """Unit latents ``[B, C, T, H, W]`` and the captions' tokens ``[B, S]``."""
         if self._captions is None:
             self.prepare()

@@ -111,9 +111,10 @@ class _Glimpse(nn.Module):
         height, width = frames_N3HW.shape[2:]
         along = torch.linspace(-0.5, 0.5, GLIMPSE_PX, device=frames_N3HW.device) * GLIMPSE_HEIGHTS
         y, x = torch.meshgrid(along, along, indexing="ij")
-        heights = places_N2[:, None, None] + torch.stack([x, y], dim=-1)
         # From frame heights to -1 .. 1 across the frame.
-        grid = heights * heights.new_tensor([2.0 * height / width, 2.0]) - 1.0
+        across = (places_N2[:, 0, None, None] + x) * (2.0 * height / width) - 1.0
+        down = (places_N2[:, 1, None, None] + y) * 2.0 - 1.0
+        grid = torch.stack([across, down], dim=-1)
         square = functional.grid_sample(
             frames_N3HW, grid, padding_mode="border", align_corners=False
         )
@@ -179,7 +180,7 @@ class LooksNetwork(nn.Module):
 
     def _middle(self, weights_NAP: Tensor, columns: int) -> Tensor:
         """Where the thing's attributes look on average, x and y in frame heights, ``[N, 2]``."""
-        attended = weights_NAP[:, self.thing_maps].mean(dim=1).detach()
+        attended = torch.stack([weights_NAP[:, i] for i in self.thing_maps]).mean(dim=0).detach()
         maps = attended.view(len(attended), -1, columns)
         rows = maps.shape[1]
         x, y = ((torch.arange(n, device=maps.device) + 0.5) / rows for n in (columns, rows))

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from jobs.embedded import stages
-from jobs.embedded.__main__ import app
+from jobs.embedded.cli import app
 from jobs.embedded.degrade import blur, coarse_colours, degrade, quantise
 from jobs.embedded.evaluation import OTHER_WORDS, PLAIN, Renderer, evaluate, held_out_cases
 from jobs.embedded.evaluation_report import write_report
