@@ -248,7 +248,7 @@ def _fill(path: Path, answers_path: Path, size: PoolSize) -> None:
         answers = [_fill_part(partial, size, 0)]
     else:
         workers = len(os.sched_getaffinity(0))
-        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as executor:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
             futures = [executor.submit(_fill_part, partial, size, start) for start in starts]
             answers = [future.result() for future in futures]
     joined = {name: np.concatenate([part[name] for part in answers]) for name in answers[0]}
