@@ -138,6 +138,32 @@ class TransformerRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeRecipe:
+    """Stage ``judge``.
+
+    Attributes:
+        fps, clip_frames: how densely and how long the judge looks. Four frames a second are enough
+            to see which way the camera pans, and 13 of them last as long as a window.
+        channels: width of the network.
+        clips: size of the pool of rendered clips.
+        batch: clips in a step; ``looked_at`` frames of each are judged for what stands still.
+        hint_weight: how much it counts to know where the thing is, beside the answers.
+    """
+
+    fps: int = 4
+    clip_frames: int = 13
+    channels: int = 24
+    clips: int = 8000
+    batch: int = 48
+    looked_at: int = 3
+    hint_weight: float = 0.3
+    ema: float = 0.99
+    learning_rate: float = 2.5e-3
+    weight_decay: float = 0.02
+    descent_from: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerRecipe:
     """Published defaults of the sampler; ``flow_shift`` also shapes the training noise levels."""
 
@@ -157,6 +183,7 @@ class Recipe:
     footage: FootageRecipe = field(default_factory=FootageRecipe)
     transformer: TransformerRecipe = field(default_factory=TransformerRecipe)
     sampler: SamplerRecipe = field(default_factory=SamplerRecipe)
+    judge: JudgeRecipe = field(default_factory=JudgeRecipe)
 
 
 def cpu_recipe() -> Recipe:
@@ -183,6 +210,7 @@ def cpu_recipe() -> Recipe:
             ema=0.998,
             bf16=False,
         ),
+        judge=replace(recipe.judge, clips=3000, batch=16, looked_at=2),
     )
 
 
@@ -216,4 +244,5 @@ def tiny_recipe() -> Recipe:
             bf16=False,
         ),
         sampler=SamplerRecipe(num_inference_steps=2),
+        judge=JudgeRecipe(clip_frames=5, fps=8, clips=16, batch=4, looked_at=2, channels=24),
     )

@@ -11,11 +11,13 @@ from diffusers import AutoencoderKLWan
 from jobs.embedded.autoencoder import AutoencoderStage, build_autoencoder, psnr, reconstruct
 from jobs.embedded.export import assemble, export
 from jobs.embedded.footage import Footage
+from jobs.embedded.judge import JudgeStage, build_judge, judge_shape
 from jobs.embedded.latents import LatentCache
 from jobs.embedded.sampling import held_out_prompts, save_samples
 from jobs.embedded.text import train_tokenizer
 from jobs.embedded.training import Budget, Schedule, Trainer, load_average
 from jobs.embedded.transformer import TransformerStage
+from pipeline.world.judge import Judge, save_judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,11 +31,14 @@ logger = logging.getLogger(__name__)
 # Shares of the whole budget; encoding the latents takes what is left.
 AUTOENCODER_SHARE = 0.33
 TRANSFORMER_SHARE = 0.6
+JUDGE_SHARE = 0.05
 SAMPLED_PROMPTS = 8
 
 
 def train(recipe: Recipe, run: Path, budget: Budget) -> bool:
     """Every stage, each taken up where an earlier piece left it; exports into ``run/weights``.
+
+    The judge comes last and is exported into ``run/judge``.
 
     Returns:
         Whether all is done; false if the budget's pause came first: call again.
@@ -48,6 +53,10 @@ def train(recipe: Recipe, run: Path, budget: Budget) -> bool:
     if not train_transformer(recipe, run, ours):
         return False
     export_run(recipe, run, run / "weights")
+    ours = Budget(minutes=minutes * JUDGE_SHARE, pause_at_s=pause_at_s)
+    if not train_judge(recipe, run, ours):
+        return False
+    export_judge(recipe, run, run / "judge")
     return True
 
 
@@ -85,6 +94,28 @@ def train_transformer(recipe: Recipe, run: Path, budget: Budget) -> bool:
     trainer = Trainer(_transformer_stage(recipe, run, device()), schedule, run)
     trainer.restore()
     return trainer.run(budget)
+
+
+def train_judge(recipe: Recipe, run: Path, budget: Budget) -> bool:
+    """Train the judge, or go on; it needs no other stage."""
+    ours = recipe.judge
+    schedule = Schedule(
+        learning_rate=ours.learning_rate,
+        ema=ours.ema,
+        weight_decay=ours.weight_decay,
+        descent_from=ours.descent_from,
+    )
+    trainer = Trainer(JudgeStage(recipe, run, device()), schedule, run)
+    trainer.restore()
+    return trainer.run(budget)
+
+
+def export_judge(recipe: Recipe, run: Path, folder: Path) -> None:
+    """Write the run's judge, averaged weights, to ``folder``."""
+    network = build_judge(recipe)
+    load_average(run, JudgeStage.name, {"judge": network})
+    save_judge(Judge(judge_shape(recipe), network), folder)
+    logger.info("exported to %s", folder)
 
 
 def export_run(recipe: Recipe, run: Path, folder: Path) -> None:
