@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Shares of the whole budget; encoding the latents takes what is left.
-AUTOENCODER_SHARE = 0.33
-TRANSFORMER_SHARE = 0.6
-JUDGE_SHARE = 0.05
+AUTOENCODER_SHARE = 0.3
+TRANSFORMER_SHARE = 0.5
+JUDGE_SHARE = 0.13
 SAMPLED_PROMPTS = 8
 
 
