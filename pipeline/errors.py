@@ -5,7 +5,8 @@
     |   |-- RequestError                   one row: names column, value, reason; is quarantined
     |   |-- ManifestError                  the manifest as a whole can't be read
     |   |-- ConfigError                    unknown key, wrong type, values that don't fit
-    |   `-- WeightsError                   a checkpoint folder is incomplete or damaged
+    |   |-- WeightsError                   a checkpoint folder is incomplete or damaged
+    |   `-- VideoFileError                 a video that was to be measured can't be
     |-- SegmentError                       one segment's actor failed or answered out of turn
     |-- EncodeError                        ffmpeg failed, or its file is not what was asked for
     |-- StoreError                         the object store said no
@@ -63,6 +64,10 @@ class ConfigError(UserError):
 
 class WeightsError(UserError):
     """A checkpoint folder is missing something or is damaged."""
+
+
+class VideoFileError(UserError):
+    """A file that was to be measured is no video, is too short or can't be read to its end."""
 
 
 class SegmentError(NightreelError):
