@@ -57,7 +57,10 @@ StrictOption = Annotated[
 ]
 VideosArgument = Annotated[
     list[str],
-    typer.Argument(metavar="VIDEO...", help="Video files, folders of them, or s3:// URIs."),
+    typer.Argument(
+        metavar="VIDEO... [store.KEY=VALUE]...",
+        help="Video files, folders of them, or s3:// URIs; and how to reach S3.",
+    ),
 ]
 PlotOption = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="Draw them, as PNG, SVG or PDF.")
@@ -182,13 +185,17 @@ def inspect_command(
     from jobs.inspection import JoinOptions, inspect_videos, join_frames
     from jobs.inspection import as_json as plain
     from jobs.inspection_text import report
+    from storage.connection import S3Options
 
     options = JoinOptions(joins=join_frames(joins), window_frames=window, rhythm_frames=rhythm)
+    places = [video for video in videos if not video.startswith("store.")]
+    settings = [video for video in videos if video.startswith("store.")]
+    s3 = _settings(None, None, settings, None).store if settings else S3Options()
     if plot is not None:
-        from jobs.inspection_plot import require_matplotlib
+        from jobs.inspection_plot import check_plot
 
-        require_matplotlib()
-    inspected = inspect_videos(videos, options)
+        check_plot(plot)
+    inspected = inspect_videos(places, options, s3)
     if as_json:
         typer.echo(json.dumps(plain(inspected), indent=2))
     else:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.quality.curves import Curves
     from pipeline.quality.effect import Effect
+    from storage.connection import S3Options
 
 SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".webm", ".m4v", ".avi"})
 
@@ -86,8 +87,15 @@ def join_frames(text: str) -> tuple[int, ...]:
         raise ConfigError(f"--joins {text}: expected whole numbers, such as 81,162,243") from error
 
 
-def inspect_videos(places: Sequence[str], options: JoinOptions) -> list[Inspected]:
+def inspect_videos(
+    places: Sequence[str], options: JoinOptions, s3: S3Options | None = None
+) -> list[Inspected]:
     """Measure every video at these places, in order.
+
+    Args:
+        places: paths and URIs.
+        options: where windows meet, where no sidecar says it.
+        s3: how to reach S3; ``None``: as boto3 finds it.
 
     Raises:
         VideoFileError: nothing there, or not a video that can be measured.
@@ -95,7 +103,7 @@ def inspect_videos(places: Sequence[str], options: JoinOptions) -> list[Inspecte
     """
     found = []
     for place in places:
-        with _local(place) as root:
+        with _local(place, s3) as root:
             found += [_inspected(path, _name(place, root, path), options) for path in _videos(root)]
     return found
 
@@ -163,7 +171,7 @@ def _joins_at(frames: list[int], path: Path, options: JoinOptions) -> Joins:
 
 
 @contextmanager
-def _local(place: str) -> Iterator[Path]:
+def _local(place: str, s3: S3Options | None) -> Iterator[Path]:
     """The place on this machine; copied there for as long as needed if it is in S3."""
     location = parse_location(place)
     if location.scheme == "file":
@@ -172,7 +180,7 @@ def _local(place: str) -> Iterator[Path]:
     uri = PurePosixPath(location.path)
     is_video = uri.suffix.lower() in SUFFIXES
     folder = str(uri.parent) if is_video else location.path
-    store = open_store(f"s3://{location.bucket}/{folder.removeprefix('.')}")
+    store = open_store(f"s3://{location.bucket}/{folder.removeprefix('.')}", s3=s3)
     with tempfile.TemporaryDirectory(prefix="nightreel-inspect-") as scratch:
         wanted = uri.stem if is_video else ""
         for key in store.list_keys(wanted):

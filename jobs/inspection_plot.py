@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.inspection import effect_rows, pool
+from jobs.inspection import LABELS, effect_rows, pool
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,12 +57,18 @@ FINE_TICKS = (0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.4, 2)
 COARSE_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
-def require_matplotlib() -> None:
-    """Say what to install, before anything is computed.
+def check_plot(path: Path) -> None:
+    """Say what is in the way of drawing to this file, before anything is computed.
 
     Raises:
-        ConfigError: matplotlib is not installed.
+        ConfigError: matplotlib is not installed, no such format, or no such folder.
     """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            f"--plot {path}: expected a name that ends in {', '.join(sorted(SUFFIXES))}"
+        )
+    if not path.parent.is_dir():
+        raise ConfigError(f"--plot {path}: its folder does not exist")
     if find_spec("matplotlib") is None:
         raise ConfigError(
             "--plot needs matplotlib, which is not installed: pip install 'nightreel[plots]'"
@@ -72,10 +79,8 @@ def draw(videos: Sequence[Inspected], path: Path) -> None:
     """Draw all videos into one picture; its format is that of the file's name.
 
     Raises:
-        ConfigError: no such format, or the file can't be written.
+        ConfigError: the file can't be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"--plot {path}: expected a name that ends in {', '.join(SUFFIXES)}")
     import matplotlib as mpl  # noqa: PLC0415 - an extra
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -97,26 +102,58 @@ def draw(videos: Sequence[Inspected], path: Path) -> None:
 
 
 def _draw_strips(part: Any, videos: Sequence[Inspected]) -> None:
-    """Frame-difference energy over its median, a strip per video, on one scale."""
-    strips = part.subplots(len(videos), 1, sharey=True, squeeze=False)[:, 0]
-    for strip, video, color in zip(strips, videos, COLORS, strict=False):
-        curves = video.curves
-        energy = np.exp(curves.difference - np.nanmedian(curves.difference))
-        for start in video.joins.starts:
-            strip.axvline(start / curves.fps, color=JOIN, linewidth=0.7, alpha=0.45)
-        strip.axhline(1.0, color=QUIET, linewidth=0.6, linestyle=":")
-        strip.plot(curves.times_s, energy, color=color, linewidth=0.9)
-        strip.set_yscale("log")
-        strip.set_xlim(0, curves.times_s[-1])
-        strip.set_title(_short(video.name), pad=3)
-        strip.set_title(_summary(video), loc="right", fontsize=8, color=QUIET, pad=3)
-    low, high = strips[0].get_ylim()
-    ticks = [tick for tick in ENERGY_TICKS if low <= tick <= high]
-    for strip in strips:
-        strip.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-        strip.minorticks_off()
-    strips[-1].set_xlabel("seconds (red: where windows meet)")
-    part.suptitle("Frame-difference energy over its median", fontsize=10, color=QUIET)
+    """Energy over its median: several videos' differences, or several measures of one video."""
+    strips = _strips_of(videos[0]) if len(videos) == 1 else [_difference_of(v) for v in videos]
+    plots = part.subplots(len(strips), 1, sharey=len(videos) > 1, squeeze=False)[:, 0]
+    for axes, strip, color in zip(plots, strips, COLORS, strict=False):
+        _draw_strip(axes, strip, color)
+    plots[-1].set_xlabel("seconds (red: where windows meet)")
+    part.suptitle("Energy per frame over its median", fontsize=10, color=QUIET)
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """One curve of one video, and the ratio that it gave."""
+
+    title: str
+    video: Inspected
+    log_energy: NDArray[np.float64]
+    effect: Effect | None
+
+
+def _difference_of(video: Inspected) -> _Strip:
+    effect = video.quality.seams.frame_difference
+    return _Strip(_short(video.name), video, video.curves.difference, effect)
+
+
+def _strips_of(video: Inspected) -> list[_Strip]:
+    curves, seams = video.curves, video.quality.seams
+    return [
+        _Strip(LABELS[name], video, log_energy, seams.effects[name])
+        for name, log_energy in (
+            ("frame_difference", curves.difference),
+            ("second_difference", curves.second_difference),
+            ("detail", curves.detail),
+        )
+    ]
+
+
+def _draw_strip(axes: Any, strip: _Strip, color: str) -> None:
+    curves = strip.video.curves
+    for start in strip.video.joins.starts:
+        axes.axvline(start / curves.fps, color=JOIN, linewidth=0.7, alpha=0.45)
+    axes.axhline(1.0, color=QUIET, linewidth=0.6, linestyle=":")
+    energy = np.exp(strip.log_energy - np.nanmedian(strip.log_energy))
+    axes.plot(curves.times_s, energy, color=color, linewidth=0.9)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_yticks(ENERGY_TICKS, [f"{tick:g}" for tick in ENERGY_TICKS])
+    axes.set_ylim(min(low, 0.45), max(high, 2.2))
+    axes.minorticks_off()
+    axes.set_xlim(0, curves.times_s[-1])
+    axes.set_title(strip.title, pad=3)
+    said = f"at joins {strip.effect.ratio:.2f} times" if strip.effect else "no joins known"
+    axes.set_title(said, loc="right", fontsize=8, color=QUIET, pad=3)
 
 
 def _draw_forest(axes: Any, videos: Sequence[Inspected]) -> None:
@@ -219,13 +256,6 @@ def _since_first_quarter(values: NDArray[np.float64], fps: float) -> NDArray[np.
     change = values - values[: max(1, count // 4)].mean(axis=0)
     columns = [np.convolve(column, window, mode="same") / num_summed for column in change.T]
     return np.stack(columns, axis=1)
-
-
-def _summary(video: Inspected) -> str:
-    effect = video.quality.seams.frame_difference
-    if effect is None:
-        return "no joins known"
-    return f"at joins {effect.ratio:.2f} times"
 
 
 def _short(name: str, length: int = 44) -> str:

@@ -63,11 +63,17 @@ def _decoded(
     path: Path, container: InputContainer, stream: VideoStream
 ) -> Iterator[NDArray[np.uint8]]:
     stream.thread_type = "AUTO"
+    num_frames = 0
     try:
         for frame in container.decode(stream):
             yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            num_frames += 1
     except av.error.FFmpegError as error:
         raise VideoFileError(f"{path}: can't be decoded to its end: {error}") from error
+    if num_frames < stream.frames:  # 0 where the container doesn't say
+        raise VideoFileError(
+            f"{path}: breaks off after {num_frames} frames, its header says {stream.frames}"
+        )
 
 
 def count_frames(path: Path) -> int:
