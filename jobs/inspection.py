@@ -6,10 +6,9 @@ lies in S3 is copied to a temporary folder first, with its sidecar.
 
 from __future__ import annotations
 
-import math
 import tempfile
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,15 @@ from jobs.sidecar_joins import joins_from
 from pipeline.errors import ConfigError, VideoFileError
 from pipeline.quality.frames import count_frames
 from pipeline.quality.joins import Joins, joins_at
-from pipeline.quality.measure import SEAM_MEASURES, Seams, VideoQuality, assess, pooled, trace_file
+from pipeline.quality.measure import (
+    SEAM_MEASURES,
+    Seams,
+    VideoQuality,
+    as_plain,
+    assess,
+    pooled,
+    trace_file,
+)
 from storage.location import parse_location
 from storage.open import open_store
 
@@ -112,10 +119,10 @@ def as_json(videos: Sequence[Inspected]) -> dict[str, Any]:
     """Plain values for JSON; what is unknown or unbounded is ``null``."""
     return {
         "videos": [
-            {"video": video.name, "joins_from": video.joins_from, **_plain(asdict(video.quality))}
+            {"video": video.name, "joins_from": video.joins_from, **as_plain(video.quality)}
             for video in videos
         ],
-        "pooled": _plain(asdict(pool(videos))) if len(videos) > 1 else None,
+        "pooled": as_plain(pool(videos)) if len(videos) > 1 else None,
     }
 
 
@@ -211,13 +218,3 @@ def _name(place: str, root: Path, path: Path) -> str:
         return place
     parts = path.relative_to(root).parts
     return "/".join(parts[1:] if parts[0] == "videos" else parts)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +84,7 @@ def mean_effect(log_ratios: Sequence[float]) -> Effect | None:
     return Effect(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), count)
 
 
+@lru_cache(maxsize=256)
 def student_quantile(confidence: float, degrees: int) -> float:
     """The t that a Student variable stays below in absolute value with that probability.
 

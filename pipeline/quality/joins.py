@@ -20,6 +20,7 @@ from pipeline.spans import Span, first_frame_of
 
 if TYPE_CHECKING:
     from pipeline.boundary import Boundary, Joint
+    from pipeline.plan import VideoPlan
 
 # Beside a join means two to four latent frames away: nearer is the halo, which may be part of the
 # seam; farther away the scene has moved on, which only adds noise to the comparison.
@@ -104,6 +105,23 @@ def joins_of(
         for span in borders
     ]
     return joins_at(places, num_frames, temporal_compression)
+
+
+def joins_of_plan(plan: VideoPlan) -> Joins:
+    """The joins of a planned video in its finished file.
+
+    None where the file has another rate than the engine: frames that are repeated or dropped break
+    the rhythm, and nothing is left to compare a join with.
+    """
+    request = plan.request
+    if request.fps != request.engine_fps:
+        return Joins()
+    return joins_of(
+        plan.boundary,
+        num_steps=plan.num_steps,
+        temporal_compression=plan.engine.temporal_compression,
+        num_frames=request.num_frames,
+    )
 
 
 def _borders_of(joint: Joint) -> Span:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import VideoFileError
 from pipeline.quality.curves import trace
@@ -84,6 +85,23 @@ class VideoQuality:
         return self.num_frames / self.fps
 
 
+def as_plain(figures: VideoQuality | Seams) -> dict[str, Any]:
+    """Figures as plain values for JSON; what is unknown or unbounded is ``None``."""
+    plain: dict[str, Any] = _plain(asdict(figures))
+    return plain
+
+
+def as_figures(quality: VideoQuality) -> dict[str, float]:
+    """The figures that a ledger keeps, each a finite number under a name of its own."""
+    figures = {"num_joins": float(quality.num_joins), **asdict(quality.health)}
+    for name, effect in quality.seams.effects.items():
+        if effect is not None:
+            ends = {"ratio": effect.ratio, "low": effect.low, "high": effect.high}
+            figures |= {f"{name}_{end}": value for end, value in ends.items()}
+    figures["color_distance"] = quality.drift.color_distance
+    return {name: round(value, 6) for name, value in figures.items() if math.isfinite(value)}
+
+
 def measure(path: Path, joins: Joins | None = None) -> VideoQuality:
     """Decode a video once and measure it.
 
@@ -146,6 +164,16 @@ def pooled(videos: Sequence[VideoQuality]) -> Seams:
     return Seams(
         **{name: _pooled([video.seams.effects[name] for video in videos]) for name in SEAM_MEASURES}
     )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _pooled(effects: Sequence[Effect | None]) -> Effect | None:
