@@ -46,14 +46,14 @@ def report(videos: Sequence[Inspected]) -> Iterator[RenderableType]:
 
 def seam_table(seams: Seams, counted: str) -> Table:
     """A row per measure: ratio, interval, and whether 1 is outside it."""
-    table = _table("at joins over beside them", "ratio", "95 % interval", counted)
+    table = _table("at joins over beside them", "ratio", "95 % (* not 1)", counted)
     for label, effect in effect_rows(seams):
         table.add_row(label, f"{effect.ratio:.2f}", interval(effect), str(effect.count))
     return table
 
 
 def interval(effect: Effect) -> str:
-    """Its ends, and a word if no seam is out of the question."""
+    """Its ends, with a star if 1 is not between them."""
     if not math.isfinite(effect.high):
         return "one value alone"
     return f"{effect.low:.2f} .. {effect.high:.2f}" + (" *" if effect.tells_a_seam else "")

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nightreel.second_take")
 
+# What the model or its arithmetic did to a video, and not a process that died.
+WORTH_A_SECOND_TAKE = (QualityError,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
@@ -64,7 +67,7 @@ def make(
     """
     try:
         delivered = studio.render(row.plan, order, watcher)
-    except QualityError as error:
+    except WORTH_A_SECOND_TAKE as error:
         logger.warning("video '%s': %s; once more with safe settings", row.plan.request.id, error)
     else:
         return Made(row=row, config=config, delivered=delivered, is_safe=False)

@@ -11,6 +11,7 @@ Shape suffixes: H height, W width, N frames, K thumbnails; the last axis of pict
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,8 @@ class _Tracer:
 
     fps: float
     warp_at: frozenset[int]
-    rows: list[tuple[float, ...]] = field(default_factory=list)
+    num_frames: int = 0
+    values: array[float] = field(default_factory=lambda: array("d"))
     thumbnails: list[NDArray[np.float32]] = field(default_factory=list)
     last: _Picture | None = None
     last_change: NDArray[np.int16] | None = None
@@ -130,7 +132,7 @@ class _Tracer:
 
     def push(self, frame_HW3: NDArray[np.uint8]) -> None:
         """Measure the next frame."""
-        index, picture = len(self.rows), _Picture.of(frame_HW3)
+        index, picture = self.num_frames, _Picture.of(frame_HW3)
         if self.last is not None and self.last.rgb.shape != picture.rgb.shape:
             raise VideoFileError(
                 f"frame {index} is of shape {picture.rgb.shape}, the one before it of "
@@ -138,17 +140,17 @@ class _Tracer:
             )
         if index % self.every == 0:
             self.thumbnails.append(_resized(picture.small, THUMBNAIL_PX, THUMBNAIL_PX))
-        self.rows.append((*self._change(picture), self._warp(index, picture), *_look(picture)))
-        self.last = picture
+        self.values.extend((*self._change(picture), self._warp(index, picture), *_look(picture)))
+        self.last, self.num_frames = picture, index + 1
 
     def curves(self) -> Curves:
         """All that was measured."""
-        if self.last is None or len(self.rows) < MIN_NUM_FRAMES:
+        if self.last is None or self.num_frames < MIN_NUM_FRAMES:
             raise VideoFileError(
-                f"the video has {len(self.rows)} frames, expected at least {MIN_NUM_FRAMES}"
+                f"the video has {self.num_frames} frames, expected at least {MIN_NUM_FRAMES}"
             )
         height, width = self.last.rgb.shape[:2]
-        columns = np.array(self.rows).T
+        columns = np.array(self.values).reshape(self.num_frames, -1).T
         return Curves(
             fps=self.fps,
             size_px=(width, height),
