@@ -61,5 +61,9 @@ MINUTES ?= 100
 train-embedded: $(VENV)/.installed-dev  ## Train the embedded model (MINUTES=100 a piece)
 	$(BIN)/python -m jobs.embedded train --minutes $(MINUTES)
 
+SCENES ?= 100
+evaluate-embedded: $(VENV)/.installed-dev  ## Render held-out captions, judge them, write a table and a grid
+	$(BIN)/python -m jobs.embedded evaluate --scenes $(SCENES) $(OUTPUT)/evaluation
+
 clean:  ## Remove what make built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

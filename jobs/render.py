@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from jobs.second_take import make
 from jobs.sidecar import Timings, sidecar_json
 from jobs.studio import Studio
 from jobs.triage import AlreadyThere, ToRender, Triage
@@ -24,6 +25,7 @@ from pipeline.errors import (
     ClusterError,
     ManifestError,
     NightreelError,
+    QualityError,
     StoreAccessError,
     StoreError,
     StoreFullError,
@@ -31,6 +33,7 @@ from pipeline.errors import (
     WeightsError,
 )
 from pipeline.numerics import NUMERICS_VERSION
+from pipeline.quality.measure import as_figures
 from storage import keys
 from storage.ledger import Ledger
 from storage.manifest import Manifest
@@ -169,6 +172,7 @@ class _Desk:
                 fingerprint=row.fingerprint,
                 error=type(error).__name__,
                 message=str(error),
+                quality={error.figure: error.value} if isinstance(error, QualityError) else {},
             )
         record = Ledger(self.store).append(
             replace(
@@ -190,14 +194,16 @@ class _Desk:
         """Media, then sidecar; the record is what the ledger will say."""
         video_id = row.plan.request.id
         tally = _Tally(self.progress, video_id)
-        delivered = self.studio.render(row.plan, self._order(row), tally)
+        config = self.job.config
+        order = self._order(row)
+        made = make(self.studio, row, config, order, watcher=tally, store=self.store)
         self.store.put_bytes(
             keys.sidecar(video_id, row.fingerprint),
-            sidecar_json(row, self.job.config, delivered, tally.timings()),
+            sidecar_json(made, tally.timings()),
             content_type="application/json",
             overwrite=True,
         )
-        return _record(row, delivered)
+        return _record(row, made.delivered)
 
     def _tidy(self, row: ToRender) -> None:
         """Remove snapshots that were only kept until the video is safe."""
@@ -215,6 +221,7 @@ class _Desk:
             video_key=keys.video(video_id, row.fingerprint),
             poster_key=keys.poster(video_id, row.fingerprint),
             encode=self.job.config.encode,
+            quality=self.job.config.quality,
             provenance=Provenance(
                 title=row.plan.timeline.prompts[0],
                 engine=row.plan.engine.name,
@@ -237,6 +244,7 @@ def _record(row: ToRender, delivered: Delivered) -> LedgerRecord:
         width=info.width,
         height=info.height,
         fps=float(info.fps),
+        quality=as_figures(delivered.quality) if delivered.quality else {},
     )
 
 

@@ -19,6 +19,7 @@ from pipeline.engines.registry import EngineOptions
 from pipeline.errors import ConfigError
 from pipeline.noise import NoiseOptions
 from pipeline.prompts import PromptOptions
+from pipeline.quality.gate import QualityOptions
 from pipeline.request import MAX_SEED, VideoDefaults
 from pipeline.solvers import SamplerOptions
 from storage.connection import S3Options
@@ -52,6 +53,7 @@ class JobConfig:
     gang: GangOptions = field(default_factory=GangOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    quality: QualityOptions = field(default_factory=QualityOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     store: S3Options = field(default_factory=S3Options)
     ray: ClusterOptions = field(default_factory=ClusterOptions)

@@ -61,6 +61,23 @@ class Studio:
             logger.warning("%s; trying again with a new gang", error)
         return self._ready().render(plan, order, watcher)
 
+    def render_with(
+        self, config: JobConfig, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher
+    ) -> Delivered:
+        """Render one video on a gang of its own that is set up differently.
+
+        Raises:
+            NightreelError: as ``render``.
+        """
+        usual = self._config
+        self._dismiss()
+        self._config = config
+        try:
+            return self.render(plan, order, watcher)
+        finally:
+            self._dismiss()
+            self._config = usual
+
     @property
     def num_actors(self) -> int:
         """Actors of the gang, 0 while there is none."""
