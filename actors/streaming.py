@@ -56,8 +56,6 @@ def stream(take: Take, order: DeliveryOrder, watcher: Watcher) -> Delivered:
         _await_push(take, pending, watcher, doing)
     delivery = carrier.handle.deliver(carrier.epoch, video)
     delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
-    for handle in take.handles[1:]:
-        handle.abandon()
     return delivered[0]
 
 
