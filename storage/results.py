@@ -29,6 +29,7 @@ _COLUMNS: Final[Mapping[str, pa.DataType]] = {
     "width": pa.int32(),
     "height": pa.int32(),
     "fps": pa.float64(),
+    "kept": pa.string(),
     "started_at": pa.string(),
     "finished_at": pa.string(),
     "engine": pa.string(),
