@@ -6,10 +6,11 @@ renews at a third of ``ttl_s``. Who sees no renewal for ``ttl_s``, by its own cl
 over by the next number.
 
 Not every store decides between rivals. One that looks first and writes then can tell several that
-they were first, and the last one's content stays. There a driver believes in a lease only if its
-record is still its own after ``settle_s``, and only if writing took no longer than that: a slower
-one may have written over a record that somebody believes in already. What slips through
-is noticed at the next renewal, and costs work but no video: the ledger takes one record.
+they were first, and the last one's content stays. There a driver takes two numbers, one after the
+other, and the second only if the first is still its own after ``settle_s``: a rival that writes
+over the first later than that finds the second taken. What slips through, two writes in a row that
+took longer than ``settle_s``, is noticed at the next renewal, and costs work but no video: the
+ledger takes one record.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ LOG = logging.getLogger("nightreel.storage.leases")
 
 # Records move on while they are read: so many tries in a row mean a store gone wrong.
 _READ_TRIES: Final = 20
-# Numbers written in search of one that was written quickly.
-_CONFIRMATIONS: Final = 5
 
 
 class LeaseLostError(StoreError):
@@ -134,19 +133,17 @@ class Lease:
 
     def claim(self, number: int) -> bool:
         """Make ``number`` this driver's, for sure; says whether it is."""
-        for _ in range(_CONFIRMATIONS):
-            took_s = self._write(number, "held")
-            if took_s is None:
+        if not self._write(number, "held"):
+            return False
+        if not self._store.creates_atomically:
+            time.sleep(self._options.settle_s)
+            if not self._is_mine(number) or not self._write(number + 1, "held"):
                 return False
-            if not self._store.creates_atomically:
-                time.sleep(self._options.settle_s)
-            if not self._is_mine(number):
-                return False
-            self._number = number
-            if self._store.creates_atomically or took_s <= self._options.settle_s:
-                break
             number += 1
-        self._prune(self._number - 1)
+        if not self._is_mine(number):
+            return False
+        self._number = number
+        self._prune(number - 1)
         return True
 
     def renew(self) -> bool:
@@ -162,7 +159,7 @@ class Lease:
                 break
             number, newest = newest_of(self._store, self.video_id)
             if newest is not None and newest.token == self._token:
-                if self._write(number + 1, "held") is not None:
+                if self._write(number + 1, "held"):
                     self._number = number + 1
                     self._prune(number)
                     return True
@@ -185,11 +182,11 @@ class Lease:
         """
         if self.lost:
             return
-        if done or self._write(self._number + 1, "released") is not None:
+        if done or self._write(self._number + 1, "released"):
             self._prune(self._number)
 
-    def _write(self, number: int, state: LeaseState) -> float | None:
-        """Create a record; seconds that it took, or ``None`` if the number is taken."""
+    def _write(self, number: int, state: LeaseState) -> bool:
+        """Create a record; false if the number is taken."""
         record = LeaseRecord(
             id=self.video_id,
             state=state,
@@ -200,12 +197,12 @@ class Lease:
             renewed_at=datetime.now(UTC),
             holder=self._holder,
         )
-        key, began_s = _key(self.video_id, number), time.monotonic()
+        key = _key(self.video_id, number)
         try:
             self._store.put_bytes(key, to_json(record), content_type="application/json")
         except ObjectExistsError:
-            return None
-        return time.monotonic() - began_s
+            return False
+        return True
 
     def _is_mine(self, number: int) -> bool:
         found, newest = newest_of(self._store, self.video_id)
