@@ -28,7 +28,7 @@ from storage.leases import Leases
 from storage.ledger import Ledger
 from storage.manifest import Manifest
 from storage.rejected import Rejection, put_rejected
-from storage.results import put_results
+from storage.results import put_results, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,7 +147,7 @@ class _Driver:
 def _write_tables(store: ObjectStore, summary: JobSummary) -> None:
     """What this run rejected, and what the ledger holds of all runs."""
     put_rejected(store, summary.rejected)
-    put_results(store, Ledger(store).latest())
+    put_results(store, Ledger(store).latest(read_results(store)))
 
 
 def _refuse_if_any_is_bad(manifest: Manifest, triage: Triage) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import ObjectCorruptError, ObjectExistsError, StoreError, StoreFullError
@@ -17,7 +18,7 @@ from storage import keys, numbered
 from storage.record import LedgerRecord, from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pipeline.stores import ObjectStore
 
@@ -155,16 +156,26 @@ class Ledger:
             if look.is_whole:
                 return
 
-    def latest(self) -> Iterator[LedgerRecord]:
-        """The newest record of every video, in the order of the keys; read ahead in threads."""
+    def latest(self, known: Mapping[str, LedgerRecord] | None = None) -> Iterator[LedgerRecord]:
+        """The newest record of every video, in the order of the keys; read ahead in threads.
+
+        Args:
+            known: records by id, such as ``results.parquet`` has them; where one of them is still
+                the newest of its video, it isn't read again.
+        """
+        known = known or {}
         with ThreadPoolExecutor(READERS, thread_name_prefix="ledger") as pool:
-            waiting: deque[Future[LedgerRecord]] = deque()
+            waiting: deque[Callable[[], LedgerRecord]] = deque()
             for key in self._latest_keys():
-                waiting.append(pool.submit(self._read, key))
+                found = known.get(_id_of(key))
+                if found is not None and found.attempt == keys.number_of(key):
+                    waiting.append(partial(_itself, found))
+                else:
+                    waiting.append(pool.submit(self._read, key).result)
                 if len(waiting) >= READ_AHEAD:
-                    yield waiting.popleft().result()
+                    yield waiting.popleft()()
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()()
 
     def _latest_keys(self) -> Iterator[str]:
         last = ""
@@ -179,8 +190,7 @@ class Ledger:
 
     def _read(self, key: str) -> LedgerRecord:
         """A record; a damaged one counts as a failure by that name, lest it stop a night."""
-        folder, _, _ = key.rpartition("/")
-        video_id = folder.removeprefix(keys.LEDGER)
+        video_id = _id_of(key)
         where = f"{self._store.uri}/{key}"
         try:
             record = from_json(self._store.get_bytes(key), where, video_id)
@@ -207,6 +217,14 @@ class Ledger:
         if info.crc32 is not None and info.crc32 != record.crc32:
             return f"{record.key} has CRC-32 {info.crc32:08x}, the ledger says {record.crc32:08x}"
         return ""
+
+
+def _id_of(key: str) -> str:
+    return key.rpartition("/")[0].removeprefix(keys.LEDGER)
+
+
+def _itself(record: LedgerRecord) -> LedgerRecord:
+    return record
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ class LateStore(LocalStore):
     def list_keys(self, prefix: str) -> Iterator[str]:
         return iter(()) if self.is_late else super().list_keys(prefix)
 
-    def put_bytes(self, key: str, data: bytes, **given: Any) -> ObjectInfo:
+    def put_bytes(self, key: str, data: bytes, **_: Any) -> ObjectInfo:
         overwrite, self.is_late = self.is_late, False
         return super().put_bytes(key, data, overwrite=overwrite)
 
