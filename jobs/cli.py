@@ -62,7 +62,7 @@ UriArgument = Annotated[
 ]
 StoreArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="store.* settings, as render takes them."),
+    typer.Argument(metavar="KEY=VALUE", help="store.* settings, as render takes them."),
 ]
 
 
@@ -136,7 +136,7 @@ def status(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MANIFEST] [KEY=VALUE]...",
+            metavar="MANIFEST|KEY=VALUE",
             help="With a manifest: its rows only, those not begun yet included. store.* settings.",
         ),
     ] = None,
@@ -145,7 +145,7 @@ def status(
 ) -> None:
     """Show which videos are rendered, being rendered, pending or failed; starts nothing."""
     from jobs.status import read_status
-    from jobs.status_text import status_json, status_table
+    from jobs.status_text import status_json, status_table, totals_text
     from storage.manifest import Manifest
     from storage.open import open_store
 
@@ -158,7 +158,9 @@ def status(
     if as_json:
         typer.echo(status_json(found))
     else:
-        Console().print(status_table(found))
+        if found.videos:
+            Console().print(status_table(found))
+        typer.echo(totals_text(found))
     if not found.is_clean:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
@@ -169,7 +171,7 @@ def retry(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]... [KEY=VALUE]...",
+            metavar="ID|KEY=VALUE",
             help="Which videos; without any, all that failed. store.* settings.",
         ),
     ] = None,

@@ -37,8 +37,8 @@ def status_json(status: JobStatus) -> str:
 
 
 def status_table(status: JobStatus) -> Table:
-    """The videos, so many of every state, and how many there are."""
-    table = Table(caption=totals_text(status), caption_justify="left", box=None, pad_edge=False)
+    """The videos, so many of every state."""
+    table = Table(box=None, pad_edge=False)
     table.add_column("video", overflow="fold")
     table.add_column("state")
     table.add_column("attempts", justify="right")
