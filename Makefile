@@ -9,7 +9,7 @@ OUTPUT ?= out
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow lint format bench train-embedded evaluate-embedded clean
+.PHONY: help demo test test-slow lint format bench chaos train-embedded evaluate-embedded clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
@@ -50,6 +50,11 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.seams
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.actors
+
+FAULTS ?= 40
+SEED   ?= 0
+chaos: $(VENV)/.installed-dev  ## Kill actors, nodes and drivers at random (FAULTS=40 SEED=0)
+	$(BIN)/python -m benchmarks.chaos --faults $(FAULTS) --seed $(SEED)
 
 MINUTES ?= 100
 train-embedded: $(VENV)/.installed-dev  ## Train the embedded model (MINUTES=100 a piece)

@@ -197,9 +197,9 @@ class Desk:
 
     def _order(self, row: ToRender) -> DeliveryOrder:
         video_id = row.plan.request.id
-        keeps = self.job.config.output.keep_latents != "never"
         return DeliveryOrder(
-            latents_prefix=keys.checkpoints(video_id, row.fingerprint) if keeps else None,
+            checkpoints_prefix=keys.checkpoints(video_id, row.fingerprint),
+            keeps_latents=self.job.config.output.keep_latents != "never",
             video_key=keys.video(video_id, row.fingerprint),
             poster_key=keys.poster(video_id, row.fingerprint),
             encode=self.job.config.encode,

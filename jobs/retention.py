@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from storage import keys
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from storage.record import LedgerRecord
     from storage.stored import StoreWithListing
 
-_LATENTS = "latents-"
+# Snapshots lie under a video's prefix by step; the newest of a finished video is its latents.
+_STEP = re.compile(r"step-(\d{6})")
 
 
 class Retention:
@@ -28,8 +30,10 @@ class Retention:
     def tidy(self, video_id: str, fingerprint: str) -> None:
         """Remove what need not be kept, now that the ledger has the video."""
         prefix = keys.checkpoints(video_id, fingerprint)
-        for key in list(self._store.list_keys(prefix)):
-            is_latents = key.removeprefix(prefix).startswith(_LATENTS)
+        found = {key: _step_of(key, prefix) for key in self._store.list_keys(prefix)}
+        newest = max(found.values(), default=0)
+        for key, step in found.items():
+            is_latents = step == newest and self._options.keep_latents != "never"
             keeps = self._options.keep_latents if is_latents else self._options.keep_checkpoints
             if keeps != "always":
                 self._store.delete(key)
@@ -47,3 +51,9 @@ class Retention:
             }
         prefix = keys.checkpoints(video_id, fingerprint)
         return any(folder.startswith(prefix) for folder in self._leftovers)
+
+
+def _step_of(key: str, prefix: str) -> int:
+    """The step of the snapshot that a key belongs to; 0 for anything else."""
+    found = _STEP.match(key.removeprefix(prefix))
+    return int(found[1]) if found else 0

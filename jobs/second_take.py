@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.errors import QualityError
+from pipeline.errors import NotFiniteError, QualityError
 from pipeline.plan import plan_video
 from pipeline.solvers import SamplerOptions
 from storage import keys
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nightreel.second_take")
 
 # What the model or its arithmetic did to a video, and not a process that died.
-WORTH_A_SECOND_TAKE = (QualityError,)
+WORTH_A_SECOND_TAKE = (NotFiniteError, QualityError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

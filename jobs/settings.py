@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.cluster import LOCAL, ClusterOptions
+from actors.cuts import CheckpointOptions
 from actors.placement import GangOptions
 from pipeline.boundary import BoundaryOptions
 from pipeline.encoding.encode_options import EncodeOptions
@@ -71,6 +72,7 @@ class JobConfig:
     prompts: PromptOptions = field(default_factory=PromptOptions)
     defaults: VideoDefaults = field(default_factory=VideoDefaults)
     gang: GangOptions = field(default_factory=GangOptions)
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     quality: QualityOptions = field(default_factory=QualityOptions)
     output: OutputOptions = field(default_factory=OutputOptions)

@@ -48,12 +48,15 @@ class DeliveryOrder:
         encode: codec, quality and so on.
         provenance: what the file says of its own making.
         quality: what the finished video may at most be.
-        latents_prefix: where the finished latents are stored before decoding; ``None``: nowhere.
+        checkpoints_prefix: where snapshots of the video in the making are stored, its finished
+            latents among them; ``None``: nowhere.
+        keeps_latents: whether the finished latents are stored before decoding.
     """
 
     video_key: str
     poster_key: str
-    latents_prefix: str | None = None
+    checkpoints_prefix: str | None = None
+    keeps_latents: bool = True
     encode: EncodeOptions
     provenance: Provenance
     quality: QualityOptions = field(default_factory=QualityOptions)

@@ -8,6 +8,8 @@
     |   |-- WeightsError                   a checkpoint folder is incomplete or damaged
     |   `-- VideoFileError                 a video that was to be measured can't be
     |-- SegmentError                       one segment's actor failed or answered out of turn
+    |   `-- NotFiniteError                 its latents became NaN or infinite
+    |-- SnapshotMismatchError              a snapshot is of another video, plan or step
     |-- EncodeError                        ffmpeg failed, or its file is not what was asked for
     |-- QualityError                       the finished film is black, frozen, torn: not delivered
     |-- StoreError                         the object store said no
@@ -73,6 +75,14 @@ class VideoFileError(UserError):
 
 class SegmentError(NightreelError):
     """One segment's actor failed or answered out of turn."""
+
+
+class NotFiniteError(SegmentError):
+    """A segment's latents became NaN or infinite: the model, not the process, is at fault."""
+
+
+class SnapshotMismatchError(NightreelError):
+    """A snapshot is of another video, plan or step than the one that would go on from it."""
 
 
 class EncodeError(NightreelError):
