@@ -22,6 +22,7 @@ from pipeline.errors import NightreelError
 if TYPE_CHECKING:
     from jobs.render import Job, JobSummary
     from jobs.settings import JobConfig
+    from storage.connection import S3Options
 
 app = typer.Typer(
     name="nightreel",
@@ -77,6 +78,14 @@ WindowOption = Annotated[
 ]
 RhythmOption = Annotated[
     int, typer.Option("--rhythm", metavar="FRAMES", help="Frames per latent frame; 1 for none.")
+]
+
+UriArgument = Annotated[
+    str, typer.Argument(metavar="OUTPUT", help="What --output was: folder, file:// or s3:// URI.")
+]
+StoreArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="store.* settings, as render takes them."),
 ]
 
 
@@ -142,6 +151,94 @@ def validate(
     )
     if report.rejected:
         raise typer.Exit(ExitCode.USAGE if strict else ExitCode.SOME_FAILED)
+
+
+@app.command()
+def status(
+    output: UriArgument,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MANIFEST|KEY=VALUE",
+            help="With a manifest: its rows only, those not begun yet included. store.* settings.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show which videos are rendered, being rendered, pending or failed; starts nothing."""
+    from jobs.status import read_status
+    from jobs.status_text import status_json, status_table, totals_text
+    from storage.manifest import Manifest
+    from storage.open import open_store
+
+    manifests, settings = _parted(arguments)
+    if len(manifests) > 1:
+        raise typer.BadParameter(f"expected one manifest, got {', '.join(manifests)}")
+    options = _store_options(settings, config)
+    rows = Manifest.open(manifests[0], s3=options) if manifests else None
+    found = read_status(open_store(output, s3=options), rows)
+    if as_json:
+        typer.echo(status_json(found))
+    else:
+        if found.videos:
+            Console().print(status_table(found))
+        typer.echo(totals_text(found))
+    if not found.is_clean:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+@app.command()
+def retry(
+    output: UriArgument,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ID|KEY=VALUE",
+            help="Which videos; without any, all that failed. store.* settings.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Put failed videos back in the queue: the next render tries them anew."""
+    from jobs.progress_text import printable
+    from jobs.retry import requeue
+    from storage.open import open_store
+
+    ids, settings = _parted(arguments)
+    requeued = requeue(open_store(output, s3=_store_options(settings, config)), ids)
+    for record in requeued:
+        typer.echo(f"{record.id}: requeued; failed with {printable(f'{record.error}')}")
+    typer.echo(f"{len(requeued)} requeued; 'nightreel render' tries them again")
+
+
+@app.command()
+def clean(
+    output: UriArgument,
+    settings: StoreArgument = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it, remove nothing.")] = False,
+    older_than: Annotated[
+        str,
+        typer.Option(
+            "--older-than", help="Age of what is given up: unfinished videos, uploads, old films."
+        ),
+    ] = "7d",
+    superseded: Annotated[
+        bool, typer.Option("--superseded", help="Also films that a newer one replaced.")
+    ] = False,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Also latents and checkpoints that were to stay.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Remove what finished, abandoned and killed renders left; never a current film."""
+    from jobs.clean import CleanOptions, age_s, clean_up
+    from storage.open import open_store
+
+    options = CleanOptions(older_than_s=age_s(older_than), superseded=superseded, kept=kept)
+    store = open_store(output, s3=_store_options(settings, config))
+    for line in clean_up(store, options, dry_run=dry_run):
+        typer.echo(line)
 
 
 @app.command()
@@ -233,6 +330,19 @@ def _settings(
     if address:
         given.append(f"ray.address={address}")
     return load_config(preset=preset, files=files or [], overrides=given)
+
+
+def _parted(arguments: list[str] | None) -> tuple[list[str], list[str]]:
+    """Names, and settings: neither an id nor a manifest begins with ``store.`` and has a ``=``."""
+    given = arguments or []
+    settings = [text for text in given if text.startswith("store.") and "=" in text]
+    return [text for text in given if text not in settings], settings
+
+
+def _store_options(settings: list[str] | None, files: list[Path] | None) -> S3Options:
+    from jobs.store_settings import load_store_options
+
+    return load_store_options(files=files or [], overrides=settings or [])
 
 
 def _job(manifest: str, output: str, settings: JobConfig, *, strict: bool) -> Job:

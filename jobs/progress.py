@@ -31,6 +31,10 @@ class Progress(Protocol):
         """An earlier run delivered this video; it was verified just now."""
         ...
 
+    def video_given_up(self, record: LedgerRecord, num_failures: int) -> None:
+        """A video failed so often that it is not tried again; ``record`` is of the last failure."""
+        ...
+
     def video_started(self, plan: VideoPlan, reason: str) -> None:
         """A video begins; ``reason`` says why an earlier one does not count, or is empty.
 
@@ -52,6 +56,10 @@ class Progress(Protocol):
 
     def video_finished(self, record: LedgerRecord, duration_s: float) -> None:
         """A video is in the ledger, rendered or failed."""
+        ...
+
+    def video_left(self, video_id: str, reason: str) -> None:
+        """A video that had begun is another driver's now."""
         ...
 
     def job_finished(self, summary: JobSummary) -> None:

@@ -90,6 +90,7 @@ class JobCount:
         finished: videos rendered or failed in this run.
         skipped: videos that were there already.
         failed: videos that failed.
+        given_up: videos that failed too often and were not tried.
         rejected: rows that can't be rendered.
         videos: the videos that are being rendered.
     """
@@ -98,6 +99,7 @@ class JobCount:
     finished: int = 0
     skipped: int = 0
     failed: int = 0
+    given_up: int = 0
     rejected: int = 0
     begun_s: float | None = None
     mark_s: float = 0.0
@@ -106,13 +108,13 @@ class JobCount:
     @property
     def rows_done(self) -> int:
         """Rows that are done with, one way or another."""
-        return self.finished + self.skipped + self.rejected
+        return self.finished + self.skipped + self.given_up + self.rejected
 
     @property
     def pace(self) -> Pace:
         """The pace of rendering; rows that cost nothing don't count."""
         done = self.finished + sum(video.share_done for video in self.videos.values())
-        total = self.num_rows - self.skipped - self.rejected
+        total = self.num_rows - self.skipped - self.given_up - self.rejected
         begun_s = self.mark_s if self.begun_s is None else self.begun_s
         return Pace(begun_s, self.mark_s, done, total)
 
@@ -150,6 +152,11 @@ class JobCount:
         del self.videos[video_id]
         self.finished += 1
         self.failed += failed
+
+    def video_left(self, video_id: str, now_s: float) -> None:
+        """A video is another driver's now."""
+        self._marked(video_id, now_s)
+        del self.videos[video_id]
 
     def _marked(self, video_id: str, now_s: float) -> VideoCount:
         self.mark_s = now_s

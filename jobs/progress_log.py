@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.pace import clock_text
 from jobs.progress_count import JobCount
-from jobs.progress_text import finished_text, printable, started_text, summary_text
+from jobs.progress_text import finished_text, given_up_text, printable, started_text, summary_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,11 @@ class LogProgress:
         if self._is_time():
             self._tell_skipped()
 
+    def video_given_up(self, record: LedgerRecord, num_failures: int) -> None:
+        """See ``jobs.progress.Progress``."""
+        self._count.given_up += 1
+        self._write(f"video {record.id}: {given_up_text(record, num_failures)}")
+
     def video_started(self, plan: VideoPlan, reason: str) -> None:
         """See ``jobs.progress.Progress``."""
         self._tell_skipped()
@@ -91,6 +96,11 @@ class LogProgress:
             f"video {record.id}: {record.state}, {told}; "
             f"{self._count.rows_done} of {self._count.num_rows} rows done{self._job_left()}"
         )
+
+    def video_left(self, video_id: str, reason: str) -> None:
+        """See ``jobs.progress.Progress``."""
+        self._count.video_left(video_id, self._clock())
+        self._write(f"video {video_id}: left, {reason}")
 
     def job_finished(self, summary: JobSummary) -> None:
         """See ``jobs.progress.Progress``."""

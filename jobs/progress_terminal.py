@@ -12,7 +12,7 @@ from rich.text import Text
 
 from jobs.pace import clock_text
 from jobs.progress_count import JobCount, VideoCount
-from jobs.progress_text import finished_text, printable, summary_text
+from jobs.progress_text import finished_text, given_up_text, printable, summary_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +84,12 @@ class TerminalProgress:
         self._count.skipped += 1
         self._show_job()
 
+    def video_given_up(self, record: LedgerRecord, num_failures: int) -> None:
+        """See ``jobs.progress.Progress``."""
+        self._count.given_up += 1
+        self._tell("failed", "red", f"{record.id}: {given_up_text(record, num_failures)}")
+        self._show_job()
+
     def video_started(self, plan: VideoPlan, reason: str) -> None:
         """See ``jobs.progress.Progress``."""
         video_id = plan.request.id
@@ -114,6 +120,13 @@ class TerminalProgress:
         self._bars.remove_task(self._tasks.pop(record.id))
         style = "red" if failed else "green"
         self._tell(record.state, style, f"{record.id}: {finished_text(record, duration_s)}")
+        self._show_job()
+
+    def video_left(self, video_id: str, reason: str) -> None:
+        """See ``jobs.progress.Progress``."""
+        self._count.video_left(video_id, self._clock())
+        self._bars.remove_task(self._tasks.pop(video_id))
+        self._tell("left", "yellow", f"{video_id}: {reason}")
         self._show_job()
 
     def job_finished(self, summary: JobSummary) -> None:

@@ -38,6 +38,15 @@ def finished_text(record: LedgerRecord, duration_s: float) -> str:
     )
 
 
+def given_up_text(record: LedgerRecord, num_failures: int) -> str:
+    """Why a video is not tried again, and what would make it."""
+    times = "once" if num_failures == 1 else f"{num_failures} times"
+    return printable(
+        f"failed {times} and is not tried again ('nightreel retry' does); "
+        f"at last: {record.error}: {record.message}"
+    )
+
+
 def summary_text(summary: JobSummary, num_rows: int) -> str:
     """What became of the job."""
     counts = {

@@ -1,55 +1,48 @@
 """The driver: a manifest becomes finished videos; ``render`` is the map of the whole.
 
-    manifest row --triage--> plan --studio--> delivered objects --sidecar--> --ledger--> results
+    manifest row --triage--> lease --> studio --delivered--> sidecar --> ledger --> results
 
-Media first, sidecar next, ledger record last: what the ledger names is there, whole.
+Any number of drivers may share an output URI. A row that another one renders is left alone and
+looked at again at the end, until it is done, or its driver is dead and the video can be had.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from jobs.second_take import make
-from jobs.sidecar import Timings, sidecar_json
+from jobs.desk import Desk
 from jobs.studio import Studio
-from jobs.triage import AlreadyThere, ToRender, Triage
-from pipeline.delivery import DeliveryOrder
-from pipeline.encoding.provenance import Provenance
+from jobs.triage import Triage
 from pipeline.engines.registry import read_spec
 from pipeline.errors import (
-    ClusterError,
     ManifestError,
-    NightreelError,
-    QualityError,
     StoreAccessError,
     StoreError,
-    StoreFullError,
     StoreUnavailableError,
-    WeightsError,
 )
-from pipeline.numerics import NUMERICS_VERSION
-from pipeline.quality.measure import as_figures
-from storage import keys
+from storage.leases import Leases
 from storage.ledger import Ledger
 from storage.manifest import Manifest
-from storage.record import LedgerRecord
 from storage.rejected import Rejection, put_rejected
-from storage.results import put_results
+from storage.results import put_results, read_results
 
 if TYPE_CHECKING:
-    from actors.segment import StepReport
+    from collections.abc import Iterable
+
     from jobs.progress import Progress
     from jobs.settings import JobConfig
-    from pipeline.delivery import Delivered
-    from pipeline.stores import ObjectStore, StoreFactory
+    from jobs.triage import ToRender, Triaged
+    from pipeline.stores import ObjectStore
+    from storage.open import StoreConfig
 
-# The job itself can't go on after these; after any other error the next row is rendered.
-JOB_ERRORS = (ClusterError, StoreAccessError, StoreUnavailableError, WeightsError)
+LOG = logging.getLogger("nightreel.render")
+
+# How often other drivers' videos are looked at while nothing else is to be done.
+LONGEST_PAUSE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +57,7 @@ class Job:
     """
 
     manifest: str
-    store: StoreFactory
+    store: StoreConfig
     config: JobConfig
     strict: bool = False
 
@@ -101,11 +94,12 @@ def render(job: Job, progress: Progress) -> JobSummary:
         _refuse_if_any_is_bad(manifest, triage)
     summary = JobSummary()
     progress.job_started(manifest.num_rows)
+    driver = _Driver(job, triage, Leases(store, job.config.lease), summary, progress)
     try:
-        with Studio(job.config, job.store, "render") as studio:
-            desk = _Desk(job, store, studio, summary, progress)
-            for row in triage.rows(manifest):
-                desk.take(row)
+        driver.see_to(triage.rows(manifest))
+    except (StoreUnavailableError, StoreAccessError):
+        # What can't be reached can't be written to either.
+        raise
     except BaseException:
         with suppress(StoreError):
             _write_tables(store, summary)
@@ -118,10 +112,42 @@ def render(job: Job, progress: Progress) -> JobSummary:
     return summary
 
 
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """Goes through the rows, and again through those that other drivers had."""
+
+    job: Job
+    triage: Triage
+    leases: Leases
+    summary: JobSummary
+    progress: Progress
+
+    def see_to(self, rows: Iterable[Triaged]) -> None:
+        """Settle every row."""
+        waiting = self._pass(rows)
+        if waiting:
+            names = ", ".join(row.plan.request.id for row in waiting)
+            LOG.warning("waiting for what other drivers render: %s", names)
+        while waiting:
+            time.sleep(min(LONGEST_PAUSE_S, self.job.config.lease.ttl_s / 4))
+            waiting = self._pass(self.triage.again(row) for row in waiting)
+
+    def _pass(self, rows: Iterable[Triaged]) -> list[ToRender]:
+        """Settle the rows that can be had; give those that others have.
+
+        Actors are not kept from others while this driver waits.
+        """
+        with Studio(self.job.config, self.job.store, "render") as studio:
+            desk = Desk(self.job, self.triage, self.leases, studio, self.summary, self.progress)
+            for row in rows:
+                desk.take(row)
+            return desk.waiting
+
+
 def _write_tables(store: ObjectStore, summary: JobSummary) -> None:
     """What this run rejected, and what the ledger holds of all runs."""
     put_rejected(store, summary.rejected)
-    put_results(store, Ledger(store).latest())
+    put_results(store, Ledger(store).latest(read_results(store)))
 
 
 def _refuse_if_any_is_bad(manifest: Manifest, triage: Triage) -> None:
@@ -129,156 +155,3 @@ def _refuse_if_any_is_bad(manifest: Manifest, triage: Triage) -> None:
     bad = next((row for row in rows if isinstance(row, Rejection)), None)
     if bad is not None:
         raise ManifestError(f"--strict: {manifest.uri} is refused because of a bad row: {bad}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Desk:
-    """Takes rows one at a time and sees each through to its ledger record."""
-
-    job: Job
-    store: ObjectStore
-    studio: Studio
-    summary: JobSummary
-    progress: Progress
-
-    def take(self, row: ToRender | AlreadyThere | Rejection) -> None:
-        """Do what is to be done with one row."""
-        if isinstance(row, Rejection):
-            self.summary.rejected.append(row)
-            self.progress.row_rejected(row)
-        elif isinstance(row, AlreadyThere):
-            if not row.is_current:
-                Ledger(self.store).append(replace(row.record, attempt=0))
-            self.summary.skipped += 1
-            self.progress.video_skipped(row.record)
-        else:
-            self._render(row)
-
-    def _render(self, row: ToRender) -> None:
-        """Render one video and write its ledger record, whatever became of it."""
-        started_at, started_s = datetime.now(UTC), time.monotonic()
-        self.progress.video_started(row.plan, row.reason)
-        try:
-            record = self._delivered(row)
-        except JOB_ERRORS:
-            raise
-        except NightreelError as error:
-            if isinstance(error, StoreFullError):
-                # Its latents may be what took the room that the next video needs.
-                self._tidy(row)
-            record = LedgerRecord(
-                id=row.plan.request.id,
-                state="failed",
-                fingerprint=row.fingerprint,
-                error=type(error).__name__,
-                message=str(error),
-                quality={error.figure: error.value} if isinstance(error, QualityError) else {},
-            )
-        record = Ledger(self.store).append(
-            replace(
-                record,
-                started_at=started_at.isoformat(timespec="milliseconds"),
-                finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                engine=row.plan.engine.name,
-                numerics_version=NUMERICS_VERSION,
-            )
-        )
-        if record.state == "rendered":
-            self.summary.rendered.append(record.id)
-            self._tidy(row)
-        else:
-            self.summary.failed[record.id] = f"{record.error}: {record.message}"
-        self.progress.video_finished(record, time.monotonic() - started_s)
-
-    def _delivered(self, row: ToRender) -> LedgerRecord:
-        """Media, then sidecar; the record is what the ledger will say."""
-        video_id = row.plan.request.id
-        tally = _Tally(self.progress, video_id)
-        config = self.job.config
-        order = self._order(row)
-        made = make(self.studio, row, config, order, watcher=tally, store=self.store)
-        self.store.put_bytes(
-            keys.sidecar(video_id, row.fingerprint),
-            sidecar_json(made, tally.timings()),
-            content_type="application/json",
-            overwrite=True,
-        )
-        return _record(row, made.delivered)
-
-    def _tidy(self, row: ToRender) -> None:
-        """Remove snapshots that were only kept until the video is safe."""
-        if self.job.config.output.keep_latents != "always":
-            prefix = keys.checkpoints(row.plan.request.id, row.fingerprint)
-            for key in list(self.store.list_keys(prefix)):
-                self.store.delete(key)
-
-    def _order(self, row: ToRender) -> DeliveryOrder:
-        video_id = row.plan.request.id
-        keeps = self.job.config.output.keep_latents != "never"
-        return DeliveryOrder(
-            checkpoints_prefix=keys.checkpoints(video_id, row.fingerprint),
-            keeps_latents=keeps,
-            video_key=keys.video(video_id, row.fingerprint),
-            poster_key=keys.poster(video_id, row.fingerprint),
-            encode=self.job.config.encode,
-            quality=self.job.config.quality,
-            provenance=Provenance(
-                title=row.plan.timeline.prompts[0],
-                engine=row.plan.engine.name,
-                version=version("nightreel"),
-            ),
-        )
-
-
-def _record(row: ToRender, delivered: Delivered) -> LedgerRecord:
-    info = delivered.info
-    return LedgerRecord(
-        id=row.plan.request.id,
-        state="rendered",
-        fingerprint=row.fingerprint,
-        key=delivered.video.key,
-        size_bytes=delivered.video.size_bytes,
-        crc32=delivered.video.crc32,
-        num_frames=info.num_frames,
-        duration_s=float(info.duration_s),
-        width=info.width,
-        height=info.height,
-        fps=float(info.fps),
-        quality=as_figures(delivered.quality) if delivered.quality else {},
-    )
-
-
-class _Tally:
-    """Adds up what the gang tells of one video, and passes it on; an attempt starts it anew."""
-
-    def __init__(self, progress: Progress, video_id: str) -> None:
-        self._progress, self._id = progress, video_id
-        self._begun_s = time.monotonic()
-        self._reports: list[StepReport] = []
-        self._sampling_s = (0.0, 0.0)
-        self._num_segments = 0
-
-    def on_start(self, num_segments: int, first_step: int) -> None:
-        self._num_segments = num_segments
-        self._reports.clear()
-        now_s = time.monotonic()
-        self._sampling_s = (now_s, now_s)
-        self._progress.sampling_started(self._id, num_segments, first_step)
-
-    def on_step(self, report: StepReport) -> None:
-        self._reports.append(report)
-        self._sampling_s = (self._sampling_s[0], time.monotonic())
-        self._progress.step_done(self._id, report.segment, report.step)
-
-    def on_frames(self, num_frames: int) -> None:
-        self._progress.frames_done(self._id, num_frames)
-
-    def timings(self) -> Timings:
-        return Timings(
-            total_s=round(time.monotonic() - self._begun_s, 3),
-            sampling_s=round(self._sampling_s[1] - self._sampling_s[0], 3),
-            compute_s=round(sum(report.compute_s for report in self._reports), 3),
-            num_windows=sum(report.num_windows for report in self._reports),
-            boundary_bytes=sum(report.sent_bytes for report in self._reports),
-            num_segments=self._num_segments,
-        )

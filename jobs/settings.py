@@ -23,6 +23,7 @@ from pipeline.quality.gate import QualityOptions
 from pipeline.request import MAX_SEED, VideoDefaults
 from pipeline.solvers import SamplerOptions
 from storage.connection import S3Options
+from storage.leases import LeaseOptions
 
 # Ray refuses a smaller object store.
 MIN_OBJECT_STORE_BYTES = 75 << 20
@@ -35,9 +36,29 @@ class OutputOptions:
     Attributes:
         keep_latents: retention of the finished latents: ``never`` stored at all, ``until_done`` so
             that a lost decoder need not sample again, or ``always``.
+        keep_checkpoints: retention of what a video in the making is taken up from: ``until_done``,
+            or ``always``. What failed or was given up is there until ``nightreel clean``.
     """
 
     keep_latents: Literal["never", "until_done", "always"] = "until_done"
+    keep_checkpoints: Literal["until_done", "always"] = "until_done"
+
+    @property
+    def keeps_for_good(self) -> bool:
+        """Whether anything but the video itself outlives its making."""
+        return "always" in {self.keep_latents, self.keep_checkpoints}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """How a job goes about its rows.
+
+    Attributes:
+        max_attempts: runs in which a video may fail before later runs leave it alone; ``nightreel
+            retry`` and a change of the request start anew.
+    """
+
+    max_attempts: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +76,8 @@ class JobConfig:
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     quality: QualityOptions = field(default_factory=QualityOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
+    job: JobOptions = field(default_factory=JobOptions)
+    lease: LeaseOptions = field(default_factory=LeaseOptions)
     store: S3Options = field(default_factory=S3Options)
     ray: ClusterOptions = field(default_factory=ClusterOptions)
 
@@ -62,6 +85,7 @@ class JobConfig:
         _check_engine(self.engine)
         _check_defaults(self.defaults)
         _check_ray(self.ray)
+        _at_least("job.max_attempts", self.job.max_attempts, 1)
 
 
 def _check_engine(engine: EngineOptions) -> None:

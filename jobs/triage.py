@@ -1,8 +1,8 @@
-"""What is to be done with each row of a manifest: render, skip, or reject with its reason."""
+"""What is to be done with each row of a manifest: render, skip, give up, or reject with reason."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jobs.config import numeric_options
@@ -25,22 +25,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToRender:
-    """A video that has to be made; ``reason`` says why an earlier one does not count."""
+    """A video that has to be made.
+
+    Attributes:
+        reason: why an earlier one does not count; empty if there is none.
+        last_attempt: number of its newest ledger record, 0 if it has none.
+        num_failures: failures that count against it.
+    """
 
     plan: VideoPlan
     fingerprint: str
     reason: str
+    last_attempt: int = 0
+    num_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlreadyThere:
     """A video that an earlier run delivered, verified in the store just now.
 
-    ``is_current`` is false where another request for the same id was rendered since.
+    ``is_current`` is false where another request for the same id was tried since; ``last_attempt``
+    is the number of that attempt.
     """
 
     record: LedgerRecord
     is_current: bool
+    last_attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A video that is not tried again: it failed too often, or another driver just saw it fail."""
+
+    record: LedgerRecord
+    num_failures: int
+
+
+Triaged = ToRender | AlreadyThere | GivenUp | Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +72,16 @@ class Triage:
     engine: EngineSpec
     ledger: Ledger | None = None
 
-    def rows(self, manifest: Manifest) -> Iterator[ToRender | AlreadyThere | Rejection]:
+    def rows(self, manifest: Manifest) -> Iterator[Triaged]:
         """Every row of the manifest, in order."""
         for row in manifest.rows():
             yield row if isinstance(row, Rejection) else self._sorted(row)
 
-    def _sorted(self, row: ManifestRow) -> ToRender | AlreadyThere | Rejection:
+    def again(self, row: ToRender) -> Triaged:
+        """Look at a row once more: another driver may have seen to it meanwhile."""
+        return self._looked_up(row, min(self.config.job.max_attempts, row.num_failures + 1))
+
+    def _sorted(self, row: ManifestRow) -> Triaged:
         try:
             plan = self.plan(row)
         except RequestError as error:
@@ -66,12 +91,29 @@ class Triage:
             weights_digest=self.engine.weights_digest,
             options=numeric_options(self.config),
         )
+        row_to_render = ToRender(plan=plan, fingerprint=name, reason="")
+        return self._looked_up(row_to_render, self.config.job.max_attempts)
+
+    def _looked_up(self, row: ToRender, max_attempts: int) -> Triaged:
+        """What the ledger makes of a row."""
         if self.ledger is None:
-            return ToRender(plan=plan, fingerprint=name, reason="")
-        verdict = self.ledger.finished(plan.request.id, name)
+            return row
+        verdict = self.ledger.finished(row.plan.request.id, row.fingerprint)
         if verdict.done and verdict.record is not None:
-            return AlreadyThere(record=verdict.record, is_current=verdict.current)
-        return ToRender(plan=plan, fingerprint=name, reason=verdict.reason)
+            return AlreadyThere(
+                record=verdict.record,
+                is_current=verdict.current,
+                last_attempt=verdict.last_attempt,
+            )
+        failure, num_failures = verdict.last_failure, verdict.num_failures
+        if failure is not None and num_failures >= max_attempts:
+            return GivenUp(record=failure, num_failures=num_failures)
+        return replace(
+            row,
+            reason=verdict.reason,
+            last_attempt=verdict.last_attempt,
+            num_failures=num_failures,
+        )
 
     def plan(self, row: ManifestRow) -> VideoPlan:
         """The plan of one row.

@@ -3,6 +3,7 @@
     videos/<id>/<fingerprint>.mp4|.jpg|.json      the film, its poster, its sidecar
     checkpoints/<id>/<fingerprint>/<name>         snapshots and latents of a video in the making
     ledger/<id>/<attempt>.json                    what became of the video, numbered, written last
+    leases/<id>/<number>.json                     which driver renders the video now, numbered
     rejected.parquet  results.parquet  index.html
 
 An id is one key part, and a key part is one file name: no id can name a place outside its folder.
@@ -20,6 +21,7 @@ REJECTED: Final = "rejected.parquet"
 RESULTS: Final = "results.parquet"
 INDEX: Final = "index.html"
 LEDGER: Final = "ledger/"
+LEASES: Final = "leases/"
 VIDEOS: Final = "videos/"
 CHECKPOINTS: Final = "checkpoints/"
 
@@ -71,6 +73,21 @@ def ledger(video_id: str, attempt: int) -> str:
 def ledger_of(video_id: str) -> str:
     """Prefix, with its slash, of a video's ledger records."""
     return f"{LEDGER}{_part(video_id)}/"
+
+
+def leases_of(video_id: str) -> str:
+    """Prefix, with its slash, of the records that say who renders a video."""
+    return f"{LEASES}{_part(video_id)}/"
+
+
+def videos_of(video_id: str) -> str:
+    """Prefix, with its slash, of all films of one video, whatever their fingerprint."""
+    return f"{VIDEOS}{_part(video_id)}/"
+
+
+def checkpoints_of(video_id: str) -> str:
+    """Prefix, with its slash, of all that is kept of one video, whatever the fingerprint."""
+    return f"{CHECKPOINTS}{_part(video_id)}/"
 
 
 def numbered(prefix: str, number: int) -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import ObjectCorruptError
+from pipeline.errors import ObjectCorruptError, ObjectExistsError, StoreError, StoreFullError
 from storage import keys, numbered
 from storage.record import LedgerRecord, from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from pipeline.stores import ObjectStore
 
@@ -26,6 +27,11 @@ LOG = logging.getLogger("nightreel.storage.ledger")
 # Reading a record is one round trip of 10-50 ms: so many at once hide it, and stay polite.
 READERS: Final = 16
 READ_AHEAD: Final = 4 * READERS
+
+# Names of errors that say nothing against a video.
+_OF_THE_STORE: Final = frozenset(
+    kind.__name__ for kind in (StoreError, StoreFullError, ObjectCorruptError, ObjectExistsError)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +45,19 @@ class Verdict:
             isn't, the configuration went back to an earlier one: append the record again to make
             its film the current one.
         reason: why the video is not done, in one sentence; empty if it is, or was never tried.
+        last_attempt: number of the video's newest record; 0 if it has none.
+        num_failures: how often this fingerprint failed since it was last rendered or requeued. What
+            the store did is no fault of the video and does not count.
+        last_failure: the newest of those.
     """
 
     done: bool
     record: LedgerRecord | None = None
     current: bool = False
     reason: str = ""
+    last_attempt: int = 0
+    num_failures: int = 0
+    last_failure: LedgerRecord | None = None
 
 
 class Ledger:
@@ -82,32 +95,87 @@ class Ledger:
             fingerprint: of what is to be rendered now.
             verify: also look at the object itself; without, the record is believed.
         """
-        newest: LedgerRecord | None = None
-        refused = Verdict(done=False)
-        for record in self.history(video_id):
-            newest = newest or record
-            if record.fingerprint != fingerprint or record.state != "rendered":
-                continue
-            current = record is newest
-            reason = self._mismatch(record) if verify else ""
-            if not reason:
-                return Verdict(done=True, record=record, current=current)
-            if refused.record is None:
-                refused = Verdict(done=False, record=record, current=current, reason=reason)
-        if refused.record is None:
-            return Verdict(done=False, reason=_never_rendered(newest, fingerprint))
-        return refused
+        history = list(self._back_to_done(video_id, fingerprint, verify=verify))
+        newest = history[0].record if history else None
+        refused = next((look for look in history if look.mismatch), None)
+        failures = _failures([look.record for look in history], fingerprint)
+        verdict = Verdict(
+            done=False,
+            reason=_never_rendered(newest, fingerprint),
+            last_attempt=newest.attempt if newest else 0,
+            last_failure=failures[0] if failures else None,
+            num_failures=len(failures),
+        )
+        if history and history[-1].is_whole:
+            found = history[-1].record
+            return replace(verdict, done=True, record=found, current=found is newest, reason="")
+        if refused is not None:
+            current = refused.record is newest
+            return replace(verdict, record=refused.record, current=current, reason=refused.mismatch)
+        return verdict
 
-    def latest(self) -> Iterator[LedgerRecord]:
-        """The newest record of every video, in the order of the keys; read ahead in threads."""
+    def verify(self, record: LedgerRecord) -> None:
+        """Look at the object that a record names, before the record is written.
+
+        Raises:
+            ObjectCorruptError: it is missing, or not as the record says.
+        """
+        reason = self._mismatch(record)
+        if reason:
+            raise ObjectCorruptError(f"{self._store.uri}: {reason}")
+
+    def settle(self, record: LedgerRecord, last_attempt: int) -> LedgerRecord:
+        """Append what became of an attempt, unless a rival has delivered the same video meanwhile.
+
+        Args:
+            record: the outcome.
+            last_attempt: the video's newest record when this attempt began.
+
+        Returns:
+            The record that stands now: this one with its number, or the rival's.
+        """
+        for _ in range(numbered.MAX_LOST_RACES):
+            newest = last_attempt
+            for earlier in self.history(record.id):
+                newest = max(newest, earlier.attempt)
+                if earlier.attempt <= last_attempt:
+                    break
+                if (earlier.state, earlier.fingerprint) == ("rendered", record.fingerprint):
+                    return earlier
+            mine = replace(record, attempt=newest + 1)
+            if numbered.create(self._store, keys.ledger_of(record.id), newest + 1, to_json(mine)):
+                return mine
+        raise StoreError(f"{self._store.uri}: no free number for the record of {record.id!r}")
+
+    def _back_to_done(self, video_id: str, fingerprint: str, *, verify: bool) -> Iterator[_Look]:
+        """The video's records, the newest first, until one says that it is done and it is."""
+        for record in self.history(video_id):
+            tried = (record.state, record.fingerprint) == ("rendered", fingerprint)
+            mismatch = self._mismatch(record) if tried and verify else ""
+            yield (look := _Look(record, tried and not mismatch, mismatch))
+            if look.is_whole:
+                return
+
+    def latest(self, known: Mapping[str, LedgerRecord] | None = None) -> Iterator[LedgerRecord]:
+        """The newest record of every video, in the order of the keys; read ahead in threads.
+
+        Args:
+            known: records by id, such as ``results.parquet`` has them; where one of them is still
+                the newest of its video, it isn't read again.
+        """
+        known = known or {}
         with ThreadPoolExecutor(READERS, thread_name_prefix="ledger") as pool:
-            waiting: deque[Future[LedgerRecord]] = deque()
+            waiting: deque[Callable[[], LedgerRecord]] = deque()
             for key in self._latest_keys():
-                waiting.append(pool.submit(self._read, key))
+                found = known.get(_id_of(key))
+                if found is not None and found.attempt == keys.number_of(key):
+                    waiting.append(partial(_itself, found))
+                else:
+                    waiting.append(pool.submit(self._read, key).result)
                 if len(waiting) >= READ_AHEAD:
-                    yield waiting.popleft().result()
+                    yield waiting.popleft()()
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()()
 
     def _latest_keys(self) -> Iterator[str]:
         last = ""
@@ -122,8 +190,7 @@ class Ledger:
 
     def _read(self, key: str) -> LedgerRecord:
         """A record; a damaged one counts as a failure by that name, lest it stop a night."""
-        folder, _, _ = key.rpartition("/")
-        video_id = folder.removeprefix(keys.LEDGER)
+        video_id = _id_of(key)
         where = f"{self._store.uri}/{key}"
         try:
             record = from_json(self._store.get_bytes(key), where, video_id)
@@ -152,9 +219,40 @@ class Ledger:
         return ""
 
 
+def _id_of(key: str) -> str:
+    return key.rpartition("/")[0].removeprefix(keys.LEDGER)
+
+
+def _itself(record: LedgerRecord) -> LedgerRecord:
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A record, whether its film makes the video done, and what is wrong if it should and isn't."""
+
+    record: LedgerRecord
+    is_whole: bool
+    mismatch: str
+
+
+def _failures(history: list[LedgerRecord], fingerprint: str) -> list[LedgerRecord]:
+    """The records, the newest first, that count against a video."""
+    found = []
+    for record in history:
+        same = record.fingerprint == fingerprint
+        if record.state == "requeued" or (same and record.state == "rendered"):
+            break
+        if same and record.error not in _OF_THE_STORE:
+            found.append(record)
+    return found
+
+
 def _never_rendered(newest: LedgerRecord | None, fingerprint: str) -> str:
     if newest is None:
         return ""
+    if newest.state == "requeued":
+        return "requeued"
     if newest.fingerprint == fingerprint:
         return f"failed in attempt {newest.attempt}: {newest.error}"
     return f"changed since attempt {newest.attempt}"

@@ -14,8 +14,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import ObjectExistsError
@@ -23,6 +23,7 @@ from pipeline.stores import ObjectInfo
 from storage.checksum import chunks, crc32_of_file
 from storage.keys import checked
 from storage.local_errors import named
+from storage.stored import StoredObject, UnfinishedWrite
 from storage.unfinished import TEMPORARY, fill, unfinished
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self._has_hard_links = True
 
     def __repr__(self) -> str:
         return f"LocalStore({self.uri})"
@@ -50,6 +52,11 @@ class LocalStore:
     def uri(self) -> str:
         """The root folder as a ``file://`` URI."""
         return self._root.as_uri()
+
+    @property
+    def creates_atomically(self) -> bool:
+        """True, until a file system turns out to have no hard links."""
+        return self._has_hard_links
 
     def put_bytes(
         self,
@@ -106,7 +113,17 @@ class LocalStore:
         if folder:
             checked(folder)
         with named(self.uri, prefix):
-            yield from _walk(self._root / folder, f"{folder}/" if folder else "", prefix)
+            for key in _walk(self._root / folder, f"{folder}/" if folder else "", prefix):
+                if not _is_temporary(key):
+                    yield key
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Objects under a prefix with size and age; one that goes away meanwhile is left out."""
+        for key in self.list_keys(prefix):
+            with suppress(FileNotFoundError):
+                stat = (self._root / key).stat()
+                modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+                yield StoredObject(key, stat.st_size, modified_at)
 
     def delete(self, key: str) -> None:
         """Remove an object, and the folders that are empty without it."""
@@ -127,17 +144,29 @@ class LocalStore:
         with named(self.uri, "a test file"), unfinished(self._root) as temporary:
             fill(temporary, (b"nightreel",))
 
-    def sweep_unfinished(self, older_than_s: float) -> int:
-        """Remove what writers left that died at least ``older_than_s`` ago; how many there were."""
-        limit_s = time.time() - older_than_s
-        removed = 0
+    def list_unfinished(self, prefix: str) -> Iterator[UnfinishedWrite]:
+        """Temporary files of writers, alive or dead, under a prefix."""
+        folder = prefix.rpartition("/")[0]
         with named(self.uri, "unfinished writes"):
-            for path in self._root.rglob(TEMPORARY + "*"):
+            for key in _walk(self._root / folder, f"{folder}/" if folder else "", prefix):
+                if not _is_temporary(key):
+                    continue
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime <= limit_s:
-                        path.unlink()
-                        removed += 1
-        return removed
+                    stat = (self._root / key).stat()
+                    begun_at = datetime.fromtimestamp(stat.st_mtime, UTC)
+                    yield UnfinishedWrite(key, stat.st_size, begun_at, key)
+
+    def discard(self, write: UnfinishedWrite) -> None:
+        """Remove a temporary file, and the folders that are empty without it."""
+        self.delete(write.handle)
+
+    def sweep_unfinished(self, older_than_s: float, prefix: str = "") -> int:
+        """Remove what writers left that died at least ``older_than_s`` ago; how many there were."""
+        limit = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        dead = [write for write in self.list_unfinished(prefix) if write.begun_at <= limit]
+        for write in dead:
+            self.discard(write)
+        return len(dead)
 
     def _path(self, key: str) -> Path:
         return self._root / checked(key)
@@ -151,30 +180,30 @@ class LocalStore:
                 size_bytes, crc32 = fill(temporary, data)
                 if overwrite:
                     temporary.replace(path)
-                elif not _linked(temporary, path):
+                elif not self._linked(temporary, path):
                     raise _taken(self.uri, key)
             _flush_folder(path.parent)
         return ObjectInfo(key, size_bytes, crc32)
 
+    def _linked(self, temporary: Path, path: Path) -> bool:
+        """Give the file its name unless the name is taken; says whether it did."""
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            LOG.debug("no hard links in %s: create-only is a check before a rename", path.parent)
+            self._has_hard_links = False
+            if path.exists():
+                return False
+            temporary.replace(path)
+        return True
+
 
 def _taken(uri: str, key: str) -> ObjectExistsError:
     return ObjectExistsError(f"{uri}/{key}: already there, and this write must not replace it")
-
-
-def _linked(temporary: Path, path: Path) -> bool:
-    """Give the file its name unless the name is taken; says whether it did."""
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        LOG.debug("no hard links under %s: create-only is a check before a rename", path.parent)
-        if path.exists():
-            return False
-        temporary.replace(path)
-    return True
 
 
 def _flush_folder(folder: Path) -> None:
@@ -197,8 +226,12 @@ def _removed_if_empty(folder: Path) -> bool:
     return True
 
 
+def _is_temporary(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(TEMPORARY)
+
+
 def _walk(folder: Path, key: str, prefix: str) -> Iterator[str]:
-    """Keys below a folder whose own key is ``key`` (with its slash), in order."""
+    """Keys below a folder whose own key is ``key`` (with its slash), in order; temporary too."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(key + entry.name + "/" * entry.is_dir() for entry in entries)
@@ -208,5 +241,5 @@ def _walk(folder: Path, key: str, prefix: str) -> Iterator[str]:
         if name.endswith("/"):
             if name.startswith(prefix) or prefix.startswith(name):
                 yield from _walk(folder / name.rstrip("/").rpartition("/")[2], name, prefix)
-        elif name.startswith(prefix) and not name.rpartition("/")[2].startswith(TEMPORARY):
+        elif name.startswith(prefix):
             yield name

@@ -1,7 +1,7 @@
 """Numbered create-only records: the one way to agree through a store without ``If-Match``.
 
 Whoever writes number ``n + 1`` first has it, and everyone else sees that the number is taken.
-Ledgers are numbered like this, and so can leases be.
+Ledgers are numbered like this, and so are leases.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def append(store: ObjectStore, prefix: str, write: Callable[[int], bytes]) -> in
     present = numbers(store, prefix)
     number = present[-1] + 1 if present else 1
     for _ in range(MAX_LOST_RACES):
-        if _claimed(store, numbered(prefix, number), write(number)):
+        if create(store, prefix, number, write(number)):
             return number
         number += 1
     raise StoreError(
@@ -47,12 +47,13 @@ def append(store: ObjectStore, prefix: str, write: Callable[[int], bytes]) -> in
     )
 
 
-def _claimed(store: ObjectStore, key: str, data: bytes) -> bool:
-    """Create the record, and read it back.
+def create(store: ObjectStore, prefix: str, number: int, data: bytes) -> bool:
+    """Create the record with this number and read it back; false if another writer has it.
 
     Swift looks whether an object is there before it takes the new one in, not while: of two writers
     at the same instant both can be told that they were first.
     """
+    key = numbered(prefix, number)
     try:
         store.put_bytes(key, data, content_type="application/json")
         return store.get_bytes(key) == data

@@ -11,7 +11,7 @@ from pipeline.errors import ObjectCorruptError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-State = Literal["rendered", "failed"]
+State = Literal["rendered", "failed", "requeued"]
 STATES: Final = get_args(State)
 RECORD_FORMAT: Final = 1
 
@@ -22,12 +22,14 @@ class LedgerRecord:
 
     Attributes:
         id: the video's id.
-        state: ``rendered``: the film lies at ``key``; ``failed``: ``error`` says why it doesn't.
+        state: ``rendered``: the film lies at ``key``; ``failed``: ``error`` says why it doesn't;
+            ``requeued``: earlier failures don't count any more.
         fingerprint: of the request that was tried.
         attempt: the record's number, from 1; 0 until ``Ledger.append`` gives it one.
         key, size_bytes, crc32: the film's object, as the store confirmed it.
         num_frames, duration_s, width, height, fps: of the finished film.
         started_at, finished_at: ISO 8601 with zone, by the writer's clock.
+        kept: prefix of latents or checkpoints that the job's settings keep for good.
         engine, numerics_version, job: what made it; recorded, never compared.
         error, message: the error's class and text.
         quality: figures of the quality gate.
@@ -45,6 +47,7 @@ class LedgerRecord:
     width: int | None = None
     height: int | None = None
     fps: float | None = None
+    kept: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
     engine: str | None = None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from pipeline.errors import ObjectCorruptError, ObjectMissingError
 from storage import keys
-from storage.table import put_table
+from storage.table import put_table, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -79,3 +80,17 @@ def short_text(value: object) -> str:
 def put_rejected(store: ObjectStore, rejections: Iterable[Rejection]) -> ObjectInfo:
     """Write ``rejected.parquet`` anew; an empty table says that every row was good."""
     return put_table(store, keys.REJECTED, SCHEMA, map(asdict, rejections))
+
+
+def read_rejected(store: ObjectStore) -> list[Rejection]:
+    """What the last run on this store rejected; nothing if no run got so far.
+
+    Raises:
+        StoreError: the store refused.
+    """
+    try:
+        return [Rejection(**row) for row in read_table(store, keys.REJECTED)]
+    except ObjectMissingError:
+        return []
+    except (pa.ArrowException, TypeError) as error:
+        raise ObjectCorruptError(f"{store.uri}/{keys.REJECTED}: can't be read: {error}") from error

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -29,6 +30,7 @@ from storage.s3_errors import ConflictError, NotSupportedError, translated
 from storage.s3_object import WRITE_NAME, NewObject, body_check, crc32_of
 from storage.s3_reader import read_range, read_whole
 from storage.s3_upload import PartUpload
+from storage.stored import StoredObject, UnfinishedWrite
 from storage.unfinished import fill, unfinished
 
 if TYPE_CHECKING:
@@ -69,6 +71,11 @@ class S3Store:
     def uri(self) -> str:
         """Bucket and prefix as an ``s3://`` URI."""
         return self._location.uri
+
+    @property
+    def creates_atomically(self) -> bool:
+        """AWS decides between rivals; other servers may look first and write then."""
+        return self._conditional and self._options.endpoint_url is None
 
     def put_bytes(
         self,
@@ -130,6 +137,10 @@ class S3Store:
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with ``prefix``, in lexicographic order, a page at a time."""
+        return (found.key for found in self.list_objects(prefix))
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """The same with sizes and ages."""
         root = self._key("")
         with translated(self._where(prefix)):
             pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -137,7 +148,8 @@ class S3Store:
             )
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield item["Key"].removeprefix(root)
+                    key = item["Key"].removeprefix(root)
+                    yield StoredObject(key, item["Size"], item["LastModified"])
 
     def delete(self, key: str) -> None:
         """Remove an object; see ``ObjectStore.delete``."""
@@ -159,21 +171,34 @@ class S3Store:
             begun = client.create_multipart_upload(Bucket=bucket, Key=key)
             client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
 
-    def sweep_unfinished(self, older_than_s: float) -> int:
+    def list_unfinished(self, prefix: str) -> Iterator[UnfinishedWrite]:
+        """Multipart uploads under a prefix that were neither completed nor aborted."""
+        bucket, root = self._location.bucket, self._key("")
+        with translated(self._where(prefix)):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=bucket, Prefix=root + prefix
+            )
+            for page in pages:
+                for item in page.get("Uploads", []):
+                    key, handle = item["Key"], item["UploadId"]
+                    size_bytes = self._uploads.size_of(bucket, key, handle)
+                    shown = key.removeprefix(root)
+                    yield UnfinishedWrite(shown, size_bytes, item["Initiated"], handle)
+
+    def discard(self, write: UnfinishedWrite) -> None:
+        """Abort an upload; no error if it is gone."""
+        with suppress(ConflictError, ObjectMissingError), translated(self._where(write.key)):
+            self._client.abort_multipart_upload(
+                Bucket=self._location.bucket, Key=self._key(write.key), UploadId=write.handle
+            )
+
+    def sweep_unfinished(self, older_than_s: float, prefix: str = "") -> int:
         """Abort uploads that were begun at least ``older_than_s`` ago; how many there were."""
         limit = datetime.now(UTC) - timedelta(seconds=older_than_s)
-        bucket, aborted = self._location.bucket, 0
-        with translated(f"{self.uri} at {self._client.meta.endpoint_url}"):
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=bucket, Prefix=self._key("")
-            )
-            for upload in [item for page in pages for item in page.get("Uploads", [])]:
-                if upload["Initiated"] <= limit:
-                    self._client.abort_multipart_upload(
-                        Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
-                    aborted += 1
-        return aborted
+        dead = [write for write in self.list_unfinished(prefix) if write.begun_at <= limit]
+        for write in dead:
+            self.discard(write)
+        return len(dead)
 
     def _key(self, key: str) -> str:
         return f"{self._location.path}/{key}" if self._location.path else key

@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import ObjectCorruptError, StoreError
+from pipeline.errors import ObjectCorruptError, ObjectMissingError, StoreError
 from storage.backoff import retry
 from storage.checksum import to_base64
-from storage.s3_errors import NotSupportedError, translated
+from storage.s3_errors import ConflictError, NotSupportedError, translated
 from storage.s3_object import body_check
 
 if TYPE_CHECKING:
@@ -79,6 +79,17 @@ class PartUpload:
             parts = self._send_parts(new, path, upload_id)
             self._complete(new, upload_id, parts, guard)
             undo.pop_all()
+
+    def size_of(self, bucket: str, key: str, upload_id: str) -> int:
+        """Bytes of the parts that an unfinished upload holds; 0 if it is gone by now."""
+        pages = self.client.get_paginator("list_parts").paginate(
+            Bucket=bucket, Key=key, UploadId=upload_id
+        )
+        try:
+            with translated(f"s3://{bucket}/{key}"):
+                return sum(part["Size"] for page in pages for part in page.get("Parts", []))
+        except (ConflictError, ObjectMissingError):
+            return 0
 
     def _begin(self, new: NewObject) -> str:
         if self.full_object:

@@ -1,4 +1,4 @@
-"""Writes a Parquet object of any length from rows of plain values, in bounded memory."""
+"""Parquet objects as rows of plain values: written in bounded memory, read as a whole."""
 
 from __future__ import annotations
 
@@ -33,3 +33,18 @@ def put_table(
             while some := list(islice(waiting, ROWS_AT_ONCE)):
                 writer.write_table(pa.Table.from_pylist(some, schema=schema))
         return store.put_file(key, path, content_type=CONTENT_TYPE, overwrite=True)
+
+
+def read_table(store: ObjectStore, key: str) -> list[dict[str, Any]]:
+    """The rows of the Parquet object at ``key``.
+
+    Raises:
+        ObjectMissingError: there is none.
+        StoreError: it can't be had.
+        pa.ArrowException: it is not Parquet.
+    """
+    with tempfile.TemporaryDirectory(prefix="nightreel-") as folder:
+        path = Path(folder) / "table.parquet"
+        store.get_file(key, path)
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows

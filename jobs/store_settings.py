@@ -1,0 +1,55 @@
+"""The settings of the object store alone, for commands that render nothing.
+
+They read ``store.*`` from the same files and overrides as a job does, and don't wait for Ray and
+torch, which the whole configuration brings with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jobs.layers import ConfigLayer, file_layer, override_layer
+from pipeline.errors import ConfigError
+from storage.connection import S3Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SECTION = "store"
+
+
+def load_store_options(*, files: Sequence[Path] = (), overrides: Sequence[str] = ()) -> S3Options:
+    """How to reach S3, as files and overrides say; what files say of other things is left alone.
+
+    Raises:
+        ConfigError: an override of anything else, an unknown key or a value of the wrong type.
+    """
+    layers = [file_layer(path) for path in files]
+    for override in overrides:
+        layer = override_layer(override)
+        if set(layer.values) != {SECTION}:
+            raise ConfigError(f"{layer.origin}: this command reads {SECTION}.* only")
+        layers.append(layer)
+    merged = OmegaConf.structured(S3Options)
+    for layer in layers:
+        merged = OmegaConf.merge(merged, _section(layer)) if SECTION in layer.values else merged
+    options = OmegaConf.to_object(merged)
+    assert isinstance(options, S3Options)
+    return options
+
+
+def _section(layer: ConfigLayer) -> object:
+    """The layer's store settings, each known and of the right type."""
+    values = layer.values[SECTION]
+    if not isinstance(values, dict):
+        raise ConfigError(f"{SECTION} = {values!r}: expected a section ({layer.origin})")
+    try:
+        return OmegaConf.merge(OmegaConf.structured(S3Options), values)
+    except OmegaConfBaseException as error:
+        key = f"{SECTION}.{error.full_key}"
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{key}: {reason} ({layer.place_of(key)})") from error
