@@ -167,9 +167,9 @@ def _table(figures: dict[int, Figures]) -> str:
     boundary = max(got.sent_bytes for got in figures.values()) / mib
     lines += [
         "",
-        f"With a snapshot every {ASKED_OF} steps, steps are held up by {100 * share:.2f} % (at most "
-        f"{100 * MOST_SHARE:.0f} %: {verdict}). A boundary is at most {boundary:.1f} MiB in one "
-        "direction.",
+        f"With a snapshot every {ASKED_OF} steps, steps are held up by {100 * share:.2f} % "
+        f"(at most {100 * MOST_SHARE:.0f} %: {verdict}). A boundary is at most {boundary:.1f} MiB "
+        "in one direction.",
     ]
     return "\n".join(lines)
 
