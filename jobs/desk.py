@@ -168,7 +168,7 @@ class Desk:
             self.summary.failed[record.id] = f"{record.error}: {record.message}"
             return
         self.summary.rendered.append(record.id)
-        self._retention.tidy(record.id, record.fingerprint)
+        self._retention.after_delivery(record.id, record.fingerprint)
         # An upload whose very beginning got no answer is known to nobody.
         self._sweep(record.id)
 
@@ -190,9 +190,9 @@ class Desk:
 
     def _failed(self, row: ToRender, error: NightreelError) -> LedgerRecord:
         video_id = row.plan.request.id
-        if isinstance(error, StoreFullError):
-            # Its latents may be what took the room that the next video needs.
-            self._retention.tidy(video_id, row.fingerprint)
+        # Its latents may be what took the room that the next video needs.
+        is_full = isinstance(error, StoreFullError)
+        self._retention.after_failure(video_id, row.fingerprint, is_full=is_full)
         return LedgerRecord(
             id=video_id,
             state="failed",

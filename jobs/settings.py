@@ -34,17 +34,12 @@ class OutputOptions:
     Attributes:
         keep_latents: retention of the finished latents: ``never`` stored at all, ``until_done`` so
             that a lost decoder need not sample again, or ``always``.
-        keep_checkpoints: retention of what a video in the making is taken up from: ``until_done``,
-            or ``always``. What failed or was given up is there until ``nightreel clean``.
+        keep_checkpoints: retention of what a video that is not finished is taken up from:
+            ``until_done``, so that the next run goes on where a failure was, or ``until_failed``.
     """
 
     keep_latents: Literal["never", "until_done", "always"] = "until_done"
-    keep_checkpoints: Literal["until_done", "always"] = "until_done"
-
-    @property
-    def keeps_for_good(self) -> bool:
-        """Whether anything but the video itself outlives its making."""
-        return "always" in {self.keep_latents, self.keep_checkpoints}
+    keep_checkpoints: Literal["until_failed", "until_done"] = "until_done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
