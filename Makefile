@@ -9,7 +9,7 @@ OUTPUT ?= out
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow lint format bench train-embedded evaluate-embedded clean
+.PHONY: help demo test test-slow lint format bench chaos train-embedded evaluate-embedded clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
@@ -51,9 +51,18 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.actors
 
+FAULTS ?= 40
+SEED   ?= 0
+chaos: $(VENV)/.installed-dev  ## Kill actors, nodes and drivers at random (FAULTS=40 SEED=0)
+	$(BIN)/python -m benchmarks.chaos --faults $(FAULTS) --seed $(SEED)
+
 MINUTES ?= 100
 train-embedded: $(VENV)/.installed-dev  ## Train the embedded model (MINUTES=100 a piece)
 	$(BIN)/python -m jobs.embedded train --minutes $(MINUTES)
+
+SCENES ?= 100
+evaluate-embedded: $(VENV)/.installed-dev  ## Render held-out captions, judge them, write a table and a grid
+	$(BIN)/python -m jobs.embedded evaluate --scenes $(SCENES) $(OUTPUT)/evaluation
 
 clean:  ## Remove what make built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

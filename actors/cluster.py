@@ -38,6 +38,10 @@ ATTACH_HINT = (
 # A head that is there accepts a connection in milliseconds, across the world within a second.
 ANSWER_TIMEOUT_S = 10.0
 
+# Ray prints every error that nobody asked for; who waited for an actor that died need not be told.
+ABANDONED_LOGGER = "ray._private.worker"
+ABANDONED = "Unhandled error"
+
 # Ray warns at every start that its token authentication is on. It is meant to be.
 NOTICE_LOGGER = "ray._private.authentication.authentication_token_setup"
 
@@ -70,6 +74,7 @@ def connected(options: ClusterOptions) -> Iterator[None]:
     Raises:
         ClusterError: it can't be reached, refuses the token, or can't be started.
     """
+    logging.getLogger(ABANDONED_LOGGER).addFilter(_is_news)
     if ray.is_initialized():
         yield
         return
@@ -112,6 +117,10 @@ def cluster_resources() -> dict[str, float]:
 def available_resources() -> dict[str, float]:
     """What of it is free now."""
     return dict(ray.available_resources())  # type: ignore[no-untyped-call]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(ABANDONED)
 
 
 def _arguments(options: ClusterOptions) -> dict[str, Any]:

@@ -1,46 +1,71 @@
 """A gang: the warm actors that render one video after another.
 
-It owns the room on the cluster and the actors in it; how one video goes through them is ``take``'s
-business.
+It owns who renders and from where. A video that loses a process goes on within its take; one that
+loses a node begins another take, from the last whole cut, with whoever is left.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from actors.cluster import cluster_resources
-from actors.failures import SegmentDiedError
-from actors.handles import SegmentHandle, close_all, keep, wait_for
-from actors.placement import release, reserve, share_out
+from actors.crew import Crew
+from actors.cuts import CheckpointOptions, Cuts
+from actors.failures import GangBrokenError, SegmentDiedError
+from actors.handles import keep, wait_for
+from actors.losses import Losses
+from actors.segment import Assignment
 from actors.take import Take
-from pipeline.errors import ClusterError, EncodeError
-from pipeline.segments import cut
+from actors.track import Track
+from pipeline.errors import (
+    ClusterError,
+    EncodeError,
+    ObjectCorruptError,
+    ObjectMissingError,
+    SnapshotMismatchError,
+)
+from pipeline.segments import cut as cut_into
+from pipeline.snapshot_store import discard_cut, latest_cut
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from ray import ObjectRef
+
+    from actors.handles import SegmentHandle
     from actors.placement import GangOptions
     from actors.take import Watcher
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineOptions
     from pipeline.plan import VideoPlan
+    from pipeline.snapshot import Cut
     from pipeline.stores import StoreFactory
 
 logger = logging.getLogger("nightreel.gang")
+
+# What a snapshot that can't be read is; the video then begins at an older one, or anew.
+UNREADABLE = (ObjectCorruptError, ObjectMissingError, SnapshotMismatchError)
 
 
 class Gang:
     """Warm actors in a placement group; renders one video after another.
 
     Use as a context manager: leaving it ends the actors and gives the room back.
+
+    Attributes:
+        losses: what the video at hand, or the last one, has cost in repeated work.
     """
 
     def __init__(
-        self, engine: EngineOptions, options: GangOptions, store: StoreFactory, name: str
+        self,
+        engine: EngineOptions,
+        options: GangOptions,
+        store: StoreFactory,
+        name: str,
+        checkpoint: CheckpointOptions | None = None,
     ) -> None:
         """Reserve the room and start the actors; they load their engines.
 
@@ -48,37 +73,11 @@ class Gang:
             ClusterError: no room on the cluster, or an actor could not start.
             WeightsError: the engine's weights are missing or damaged.
         """
-        self._options = options
-        share = share_out(options, cluster_resources())
-        self._group = reserve(share, options.placement_timeout_s)
+        self._options, self._store = options, store
+        self._checkpoint = checkpoint or CheckpointOptions()
         self._epochs = itertools.count(1)
-        self._handles = [
-            SegmentHandle.start(
-                f"{name}/actor-{place:03d}",
-                self._group,
-                place,
-                num_cpus=share.num_cpus,
-                num_gpus=share.num_gpus,
-                threads=options.threads_per_actor,
-                engine=engine,
-                store=store,
-            )
-            for place in range(share.num_actors)
-        ]
-        try:
-            places = wait_for(
-                [handle.identity() for handle in self._handles],
-                timeout_s=options.load_timeout_s,
-                doing="loading the engine",
-            )
-        except SegmentDiedError as error:
-            self.close()
-            raise ClusterError(f"no actor could load the engine: {error}") from error
-        except BaseException:
-            self.close()
-            raise
-        for handle, (node, pid) in zip(self._handles, places, strict=True):
-            logger.info("%s: node %s, process %d", handle.name, node[:8], pid)
+        self._crew = Crew(engine, options, store, name)
+        self.losses = Losses(options.max_deaths, options.max_returns)
 
     def __len__(self) -> int:
         """Number of actors."""
@@ -95,20 +94,16 @@ class Gang:
     ) -> None:
         self.close()
 
+    @property
+    def _handles(self) -> list[SegmentHandle]:
+        return self._crew.handles
+
     def close(self) -> None:
         """End the actors and give the room back; nothing if that is done already."""
-        handles, self._handles = self._handles, []
-        if handles:
-            close_all(handles)
-            release(self._group)
+        self._crew.close()
 
-    def render(
-        self,
-        plan: VideoPlan,
-        order: DeliveryOrder,
-        watcher: Watcher,
-    ) -> Delivered:
-        """Render one video from noise to verified objects.
+    def render(self, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher) -> Delivered:
+        """Render one video to verified objects, from its last whole snapshot if it has one.
 
         Args:
             plan: what to make.
@@ -116,60 +111,137 @@ class Gang:
             watcher: told of every finished step and of the frames encoded.
 
         Raises:
-            SegmentDiedError: an actor died or hung; make a new gang and try again.
+            SegmentDiedError: it has cost as many actors as a video may cost, or all there are.
             ClusterError: the encoder does not work on the gang's first node.
             NightreelError: the video itself can't be made, encoded or stored.
         """
-        self._check_encoder(order.encode)
-        take = self.begin(plan)
-        watcher.on_start(take.partition.num_segments)
-        take.sample(watcher)
-        return take.deliver(order, watcher)
-
-    def _check_encoder(self, options: EncodeOptions) -> None:
-        """Better to know now than after hours of sampling."""
+        self.losses = Losses(self._options.max_deaths, self._options.max_returns)
+        self._crew.refill()
         try:
-            wait_for(
-                [self._handles[0].check_encoder(options)],
-                timeout_s=self._options.decode_timeout_s,
-                doing=f"trying {options.codec}",
-            )
-        except EncodeError as error:
-            raise ClusterError(
-                f"encode.codec = {options.codec} does not work on the gang's first node: {error}"
-            ) from error
+            while True:
+                base = self._latest_cut(plan, order)
+                try:
+                    return self._one_take(plan, order, watcher, base)
+                except GangBrokenError as error:
+                    self._go_back(base, error)
+                except UNREADABLE as error:
+                    if base is None:
+                        raise
+                    logger.warning("%s; the snapshot at step %d is not used", error, base.step)
+                    self._discard(order, base)
+        finally:
+            for handle in self._handles:
+                handle.abandon()
 
-    def begin(self, plan: VideoPlan, *, max_segments: int | None = None) -> Take:
-        """Give each actor its segment, with prompts encoded and noise drawn.
+    def begin(
+        self,
+        plan: VideoPlan,
+        *,
+        max_segments: int | None = None,
+        order: DeliveryOrder | None = None,
+        base: Cut | None = None,
+    ) -> Take:
+        """Give each actor its segment, with prompts encoded, from noise or from a cut.
 
         Args:
             plan: what to make.
             max_segments: how many of the actors to use at most; ``None``: as many as the video can
                 bear.
+            order: where snapshots go; ``None``: nowhere.
+            base: the cut to go on from; ``None``: from noise.
 
         Raises:
-            SegmentDiedError: an actor died or hung.
+            GangBrokenError: the actor that encodes the prompts died or hung.
             NightreelError: the prompts can't be encoded.
         """
         wanted = min(max_segments or len(self._handles), len(self._handles))
-        partition = cut(plan.boundary, wanted, plan.num_steps)
+        partition = cut_into(plan.boundary, wanted, plan.num_steps)
         handles = self._handles[: partition.num_segments]
-        epoch, plan_ref = next(self._epochs), keep(plan)
-        embeds, partition_ref = handles[0].encode_prompts(plan), keep(partition)
-        begun = [
-            handle.begin(
+        epoch, plan_ref, partition_ref = next(self._epochs), keep(plan), keep(partition)
+        embeds = handles[0].encode_prompts(plan)
+        self._wait(embeds, f"video '{plan.request.id}': encoding prompts")
+
+        def begins(track: Track, cuts: Cuts) -> ObjectRef[None]:
+            return track.handle.begin(
                 plan.request.id,
-                epoch,
-                segment,
+                Assignment(
+                    epoch=track.epoch, segment=track.segment, prefix=cuts.prefix, cut=cuts.base
+                ),
                 plan=plan_ref,
                 partition=partition_ref,
                 prompt_embeds=embeds,
             )
-            for segment, handle in enumerate(handles)
-        ]
-        wait_for(
-            begun,
-            timeout_s=self._options.step_timeout_s,
-            doing=f"video '{plan.request.id}': encoding prompts and drawing noise",
+
+        first_step = 0 if base is None else base.step
+        return Take(
+            plan=plan,
+            plan_ref=plan_ref,
+            partition=partition,
+            tracks=[Track(i, handle, epoch, first_step) for i, handle in enumerate(handles)],
+            crew=self._crew,
+            cuts=self._cuts(plan, order, base),
+            options=self._options,
+            losses=self.losses,
+            begins=begins,
+            next_epoch=self._epochs.__next__,
         )
-        return Take(plan, plan_ref, partition, handles, epoch, self._options)
+
+    def _one_take(
+        self, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher, base: Cut | None
+    ) -> Delivered:
+        self._check_encoder(order.encode)
+        take = self.begin(plan, order=order, base=base)
+        watcher.on_start(take.partition.num_segments, take.cuts.base_step)
+        try:
+            take.sample(watcher)
+            return take.deliver(order, watcher)
+        except GangBrokenError:
+            again = [track.furthest - take.cuts.base_step for track in take.tracks]
+            self.losses.replayed_steps += sum(max(0, steps) for steps in again)
+            take.cancel()
+            raise
+
+    def _go_back(self, base: Cut | None, error: GangBrokenError) -> None:
+        """Gather who is left, for another take."""
+        step = 0 if base is None else base.step
+        if not self.losses.returned(step):
+            raise error
+        logger.warning("%s; the gang goes back to its last snapshot", error)
+        self._crew.heal(self._options.min_step_timeout_s)
+        if not self._handles:
+            raise SegmentDiedError(f"{error}; no actor is left") from error
+
+    def _check_encoder(self, options: EncodeOptions) -> None:
+        """Better to know now than after hours of sampling."""
+        try:
+            self._wait(self._handles[0].check_encoder(options), f"trying {options.codec}")
+        except EncodeError as error:
+            raise ClusterError(
+                f"encode.codec = {options.codec} does not work on the gang's first node: {error}"
+            ) from error
+
+    def _wait(self, ref: ObjectRef[Any], doing: str) -> None:
+        """Wait for something small on the first actor, before there are tracks to look after it."""
+        try:
+            wait_for([ref], timeout_s=self._options.step_timeout_s, doing=doing)
+        except SegmentDiedError as error:
+            raise GangBrokenError(str(error)) from error
+
+    def _cuts(self, plan: VideoPlan, order: DeliveryOrder | None, base: Cut | None) -> Cuts:
+        prefix = None if order is None else order.checkpoints_prefix
+        return Cuts(
+            plan,
+            self._checkpoint,
+            store=None if prefix is None else self._store(),
+            prefix=prefix,
+            keeps_last=order is not None and order.keeps_latents,
+            base=base,
+        )
+
+    def _latest_cut(self, plan: VideoPlan, order: DeliveryOrder) -> Cut | None:
+        prefix = order.checkpoints_prefix
+        return None if prefix is None else latest_cut(self._store(), prefix, plan)
+
+    def _discard(self, order: DeliveryOrder, cut: Cut) -> None:
+        assert order.checkpoints_prefix is not None
+        discard_cut(self._store(), order.checkpoints_prefix, cut)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ray
 
 from actors.failures import RAY_FAILURES, reraise
-from actors.segment import SegmentActor, StepReport
+from actors.segment import Assignment, SegmentActor, StepReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.util.placement_group import PlacementGroup
 
+    from actors.snapshot_writer import Saved
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineOptions
@@ -52,9 +53,9 @@ class StepRefs:
 class SegmentHandle:
     """A segment actor, with the types that ``ray.remote`` takes away."""
 
-    def __init__(self, actor: Any, name: str) -> None:
+    def __init__(self, actor: Any, name: str, place: int = 0) -> None:
         self._actor = actor
-        self.name = name
+        self.name, self.place = name, place
 
     @classmethod
     def start(
@@ -80,7 +81,7 @@ class SegmentHandle:
                 placement_group=group, placement_group_bundle_index=bundle
             ),
         ).remote(engine, threads, store)
-        return cls(actor, name)
+        return cls(actor, name, bundle)
 
     def identity(self) -> ObjectRef[tuple[str, int]]:
         """Node id and process id, once the engine is loaded."""
@@ -97,16 +98,15 @@ class SegmentHandle:
     def begin(
         self,
         video: str,
-        epoch: int,
-        segment: int,
+        assignment: Assignment,
         *,
         plan: ObjectRef[VideoPlan],
         partition: ObjectRef[Partition],
         prompt_embeds: ObjectRef[dict[str, NDArray[np.float32]]],
     ) -> ObjectRef[None]:
-        """Take over a segment."""
-        title = f"{video}/segment-{segment:03d}"
-        return self._call("begin", title, epoch, plan, partition, segment, prompt_embeds)
+        """Take over a segment, from a cut if there is one."""
+        title = f"{video}/segment-{assignment.segment:03d}"
+        return self._call("begin", title, assignment, plan, partition, prompt_embeds)
 
     def step(
         self,
@@ -115,9 +115,11 @@ class SegmentHandle:
         step: int,
         from_left: ObjectRef[BoundaryMessage | None] | None,
         from_right: ObjectRef[BoundaryMessage | None] | None,
+        *,
+        saves: bool = False,
     ) -> StepRefs:
         """Compute one step; Ray waits for the boundaries, which are top-level arguments."""
-        arguments = (epoch, step, from_left, from_right)
+        arguments = (epoch, step, from_left, from_right, saves)
         refs: list[ObjectRef[Any]] = self._actor.step.options(name=title).remote(*arguments)
         return StepRefs(*refs)
 
@@ -125,9 +127,13 @@ class SegmentHandle:
         """Finished slots."""
         return self._call("slots", f"{video}/delivery", epoch, span)
 
-    def persist(self, epoch: int, prefix: str, video: str) -> ObjectRef[list[str]]:
-        """Store finished latents before anything else can happen to them."""
-        return self._call("persist", f"{video}/delivery", epoch, prefix)
+    def flush(self, epoch: int, video: str) -> ObjectRef[tuple[Saved, ...]]:
+        """What was stored of snapshots since the last report, once nothing is under way."""
+        return self._call("flush", f"{video}/snapshot", epoch)
+
+    def ping(self, epoch: int) -> ObjectRef[int]:
+        """The next step; refused unless the actor is at this epoch."""
+        return self._call("ping", "ping", epoch)
 
     def open_delivery(
         self, epoch: int, plan: ObjectRef[VideoPlan], order: DeliveryOrder, video: str

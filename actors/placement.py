@@ -6,7 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 
 from actors.cluster import available_resources
 from pipeline.errors import ClusterError, ConfigError
@@ -25,8 +30,12 @@ class GangOptions:
         steps_ahead: steps that are queued on an actor beyond the one that it computes, 1 or 2.
         placement_timeout_s: how long to wait for room on the cluster.
         load_timeout_s: how long an actor may take to load its engine.
-        step_timeout_s: how long no actor may finish a step before the gang is given up.
-        decode_timeout_s: the same for a run of latents in the decoder, and for the upload.
+        step_timeout_s: how long an actor may take for a step, or to begin, before it counts as
+            hung; once steps have been seen, ten times their median if that is less.
+        min_step_timeout_s: what a step may always take, however fast the others are.
+        decode_timeout_s: how long a run of latents may take in the decoder, and the upload.
+        max_deaths: processes that one step of one segment may cost before the video fails.
+        max_returns: how often a video may go back to the same snapshot after a node is lost.
     """
 
     actors: int | Literal["auto"] = "auto"
@@ -36,7 +45,10 @@ class GangOptions:
     placement_timeout_s: float = 600.0
     load_timeout_s: float = 1800.0
     step_timeout_s: float = 3600.0
+    min_step_timeout_s: float = 60.0
     decode_timeout_s: float = 3600.0
+    max_deaths: int = 3
+    max_returns: int = 3
 
     def __post_init__(self) -> None:
         if self.actors != "auto" and self.actors < 1:
@@ -47,6 +59,9 @@ class GangOptions:
             )
         if self.steps_ahead not in {1, 2}:
             raise ConfigError(f"gang.steps_ahead = {self.steps_ahead}: expected 1 or 2")
+        for name in ("max_deaths", "max_returns"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"gang.{name} = {getattr(self, name)}: expected at least 1")
         if self.gpus_per_actor <= 0:
             raise ConfigError(f"gang.gpus_per_actor = {self.gpus_per_actor}: expected more than 0")
 
@@ -107,6 +122,12 @@ def reserve(share: Share, timeout_s: float) -> PlacementGroup:
         f"no room for {share.num_actors} actors of {bundle} within {timeout_s:g} s; free now: "
         f"{available_resources()}"
     )
+
+
+def node_of_bundles(group: PlacementGroup) -> dict[int, str]:
+    """The node of each bundle, empty while Ray looks for one."""
+    table = placement_group_table(group)
+    return dict(table["bundles_to_node_id"])
 
 
 def release(group: PlacementGroup) -> None:

@@ -18,29 +18,50 @@ from typing import TYPE_CHECKING
 import ray
 import torch
 
+from actors.failures import StepFailedError
 from actors.heap import give_back_holes
 from actors.scratch import ScratchFolder
+from actors.snapshot_writer import SnapshotWriter
 from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.engines.registry import load_engine
-from pipeline.errors import SegmentError
-from pipeline.latents_file import file_name, files_of, to_bytes
+from pipeline.errors import NightreelError, SegmentError
 from pipeline.sampler import SegmentSampler
+from pipeline.snapshot_store import load_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from actors.snapshot_writer import Saved
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineOptions
     from pipeline.message import BoundaryMessage
     from pipeline.plan import VideoPlan
     from pipeline.segments import Partition
+    from pipeline.snapshot import Cut
     from pipeline.spans import Span
     from pipeline.stores import StoreFactory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What an actor is to do for a video.
+
+    Attributes:
+        epoch: goes up with every assignment.
+        segment: whose place it takes.
+        prefix: where its snapshots are stored; ``None``: nowhere.
+        cut: where it goes on from; ``None``: from noise.
+    """
+
+    epoch: int
+    segment: int
+    prefix: str | None = None
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +72,8 @@ class StepReport:
         compute_s: seconds in the step itself, without waiting for neighbours.
         num_windows: windows that the model saw.
         sent_bytes: boundary bytes handed to neighbours.
+        save_s: seconds that the step took longer because a snapshot was taken.
+        saved: what was stored of snapshots since the last report.
     """
 
     segment: int
@@ -58,6 +81,8 @@ class StepReport:
     compute_s: float
     num_windows: int
     sent_bytes: int
+    save_s: float = 0.0
+    saved: tuple[Saved, ...] = ()
 
 
 class SegmentActor:
@@ -72,6 +97,7 @@ class SegmentActor:
         self._epoch = -1
         self._sampler: SegmentSampler | None = None
         self._delivery: VideoDelivery | None = None
+        self._snapshots: SnapshotWriter | None = None
         self._pushed = 0
         self._tried_encoders: set[EncodeOptions] = set()
         self._scratch: ScratchFolder | None = None
@@ -93,10 +119,9 @@ class SegmentActor:
 
     def begin(
         self,
-        epoch: int,
+        assignment: Assignment,
         plan: VideoPlan,
         partition: Partition,
-        segment: int,
         prompt_embeds: Mapping[str, NDArray[np.float32]],
     ) -> None:
         """Take over a segment of a video. Copies the embeddings: theirs is shared memory."""
@@ -104,8 +129,15 @@ class SegmentActor:
         embeds_SD = {
             prompt: torch.from_numpy(embed.copy()) for prompt, embed in prompt_embeds.items()
         }
-        self._sampler = SegmentSampler(plan, partition, segment, self._engine, embeds_SD)
-        self._epoch = epoch
+        segment, cut = assignment.segment, assignment.cut
+        sampler = SegmentSampler(plan, partition, segment, self._engine, embeds_SD)
+        if cut is not None:
+            cut.check(plan)
+            wanted = sampler.needs(cut.step)
+            sampler.restore(cut.step, *load_slots(self._open_store(), cut, *wanted))
+        if assignment.prefix is not None:
+            self._snapshots = SnapshotWriter(self._open_store, assignment.prefix)
+        self._sampler, self._epoch = sampler, assignment.epoch
 
     @ray.method(num_returns=3)
     def step(
@@ -114,46 +146,56 @@ class SegmentActor:
         step: int,
         from_left: BoundaryMessage | None,
         from_right: BoundaryMessage | None,
+        saves: bool,
     ) -> tuple[BoundaryMessage | None, BoundaryMessage | None, StepReport]:
         """Compute one step; give what the left and the right neighbour need for the next."""
         sampler = self._sampler_at(epoch, step)
         started_s = time.perf_counter()
         messages = [message for message in (from_left, from_right) if message is not None]
-        sent = {message.receiver: message for message in sampler.advance(messages)}
+        sent = {message.receiver: message for message in _advance(sampler, messages)}
+        computed_s = time.perf_counter()
+        if saves and self._snapshots is not None:
+            self._snapshots.save(sampler)
         owned = sampler.partition.owned(step, sampler.segment)
         report = StepReport(
             segment=sampler.segment,
             step=step,
-            compute_s=time.perf_counter() - started_s,
+            compute_s=computed_s - started_s,
             num_windows=len(sampler.plan.boundary.windows(step, owned)),
             sent_bytes=sum(message.num_bytes for message in sent.values()),
+            save_s=time.perf_counter() - computed_s,
+            saved=() if self._snapshots is None else self._snapshots.collect(),
         )
         return sent.get(sampler.segment - 1), sent.get(sampler.segment + 1), report
 
+    def flush(self, epoch: int) -> tuple[Saved, ...]:
+        """What was stored of snapshots since the last report, once nothing is under way."""
+        self._sampler_at(epoch, None)
+        if self._snapshots is None:
+            return ()
+        self._snapshots.wait()
+        return self._snapshots.collect()
+
+    def ping(self, epoch: int) -> int:
+        """The next step; an actor that has lost its state, or was given another, refuses."""
+        return self._sampler_at(epoch, None).step
+
     def slots(self, epoch: int, span: Span) -> NDArray[np.float32]:
         """Finished latents ``[T, C, H, W]`` of part of what this segment owns."""
-        sampler = self._sampler_at(epoch, None)
+        sampler = self._finished_sampler(epoch)
         return sampler.latents(span).numpy()
 
-    def persist(self, epoch: int, prefix: str) -> list[str]:
-        """Store this segment's finished latents under ``prefix``; give the keys."""
-        sampler = self._sampler_at(epoch, None)
-        store, stored = self._open_store(), []
-        for span in files_of(sampler.owned):
-            data = to_bytes(sampler.latents(span), span, sampler.plan.request.id)
-            stored.append(store.put_bytes(prefix + file_name(span), data, overwrite=True).key)
-        return stored
-
     def open_delivery(self, epoch: int, plan: VideoPlan, order: DeliveryOrder) -> None:
-        """Become the one that decodes, encodes and uploads the video."""
-        self._sampler_at(epoch, None)
+        """Become the one that decodes, encodes and uploads; an earlier try is forgotten."""
+        self._finished_sampler(epoch)
+        self._abandon_delivery()
         self._scratch = ScratchFolder()
         self._delivery = VideoDelivery(plan, order, self._engine, self._scratch.path)
         self._pushed = 0
 
     def push(self, epoch: int, index: int, slots_TCHW: NDArray[np.float32]) -> int:
         """Take the next run of slots; give the number of frames encoded so far."""
-        self._sampler_at(epoch, None)
+        self._finished_sampler(epoch)
         if self._delivery is None or index != self._pushed:
             raise SegmentError(f"delivery: got run {index} of slots, expected {self._pushed}")
         self._pushed += 1
@@ -163,7 +205,7 @@ class SegmentActor:
 
     def deliver(self, epoch: int) -> Delivered:
         """Complete, check and upload the video."""
-        self._sampler_at(epoch, None)
+        self._finished_sampler(epoch)
         if self._delivery is None:
             raise SegmentError("delivery: none is open")
         delivered = self._delivery.finish(self._open_store())
@@ -172,22 +214,46 @@ class SegmentActor:
 
     def abandon(self) -> None:
         """Forget the video at hand and what lies of it on the local disk; the engine stays."""
+        self._abandon_delivery()
+        if self._snapshots is not None:
+            self._snapshots.wait()
+        self._epoch, self._sampler, self._snapshots = -1, None, None
+
+    def _abandon_delivery(self) -> None:
         if self._delivery is not None:
             self._delivery.abandon()
         if self._scratch is not None:
             self._scratch.remove()
-        self._epoch, self._sampler, self._delivery, self._scratch = -1, None, None, None
+        self._delivery = self._scratch = None
+
+    def _finished_sampler(self, epoch: int) -> SegmentSampler:
+        """The sampler, if this call is meant for its epoch and it has finished all steps."""
+        sampler = self._sampler_at(epoch, None)
+        return self._sampler_at(epoch, sampler.plan.num_steps)
 
     def _sampler_at(self, epoch: int, step: int | None) -> SegmentSampler:
-        """The sampler, if this call is meant for its epoch and its next step."""
+        """The sampler, if this call is meant for its epoch and, where it matters, its next step."""
         if self._sampler is None or epoch != self._epoch:
             raise SegmentError(
                 f"got a call for epoch {epoch}, but this actor is at epoch {self._epoch}"
             )
-        expected = self._sampler.plan.num_steps if step is None else step
-        if self._sampler.step != expected:
+        if step is not None and self._sampler.step != step:
             raise SegmentError(
                 f"video '{self._sampler.plan.request.id}', segment {self._sampler.segment}: got a "
-                f"call for step {expected}, but step {self._sampler.step} is next"
+                f"call for step {step}, but step {self._sampler.step} is next"
             )
         return self._sampler
+
+
+def _advance(
+    sampler: SegmentSampler, messages: Sequence[BoundaryMessage]
+) -> Sequence[BoundaryMessage]:
+    """The step itself; what goes wrong in it bears the segment's number."""
+    try:
+        return sampler.advance(messages)
+    except NightreelError:
+        raise
+    except Exception as error:
+        where = f"video '{sampler.plan.request.id}', segment {sampler.segment}, step {sampler.step}"
+        message = f"{where}: {type(error).__name__}: {error}"
+        raise StepFailedError(sampler.segment, message) from error

@@ -1,53 +1,73 @@
-"""One attempt at one video, driven by references alone.
+"""One take of one video: every segment from a cut to its end, whoever dies on the way.
 
 The driver never touches a tensor. It hands each actor the references of its neighbours' boundaries
 and submits a step as soon as those references exist, a few steps ahead of the actor; Ray starts it
 when the boundaries are there. There is no barrier: a segment waits for its neighbours and for
 nobody else.
+
+An actor that dies or hangs is replaced. The new one begins at the last whole cut and is given its
+steps again, with the boundaries that the driver has kept since; its neighbours wait for it and
+lose nothing. What it will owe them it computes bit by bit the same.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import ray
 
-from actors.failures import RAY_FAILURES, SegmentDiedError, reraise
-from actors.handles import wait_for
-from pipeline.spans import Span
+from actors.failures import (
+    RAY_FAILURES,
+    Fault,
+    GangBrokenError,
+    SegmentDiedError,
+    fault_of,
+    in_short,
+    reraise,
+)
+from actors.nodes import draining_nodes, living_nodes
+from actors.retained import RetainedBoundaries
+from actors.streaming import finished_slots, stream
+from actors.track import Task
+from actors.watchdog import LearnedLimit, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
     from ray import ObjectRef
 
-    from actors.handles import SegmentHandle, StepRefs
+    from actors.crew import Crew
+    from actors.cuts import Cuts
+    from actors.handles import SegmentHandle
+    from actors.losses import Losses
     from actors.placement import GangOptions
     from actors.segment import StepReport
+    from actors.track import Track
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.plan import VideoPlan
     from pipeline.segments import Partition
 
-# Slots decoded in one call: small enough that two in flight are nothing, large enough that a call's
-# millisecond is nothing either.
-SLOTS_PER_PUSH = 8
+logger = logging.getLogger("nightreel.take")
 
-# Runs of slots on their way to the decoder: one being decoded, one waiting.
-PUSHES_AHEAD = 2
+# The loop looks after the living at least so often, and after their nodes half as often.
+TICK_S = 1.0
+NODES_EVERY_S = 2.0
 
 
 class Watcher(Protocol):
     """Told of what happens to a video while it is rendered; called from the driver's thread."""
 
-    def on_start(self, num_segments: int) -> None:
-        """An attempt begins, with that many segments."""
+    def on_start(self, num_segments: int, first_step: int) -> None:
+        """A take begins, with that many segments, all at that step."""
         ...
 
     def on_step(self, report: StepReport) -> None:
-        """A segment finished a step."""
+        """A segment finished a step that none before it in this take had finished."""
         ...
 
     def on_frames(self, num_frames: int) -> None:
@@ -56,113 +76,296 @@ class Watcher(Protocol):
 
 
 @dataclass(slots=True)
-class _Track:
-    """How far one segment is, and the boundaries that its neighbours have yet to be given."""
-
-    num_submitted: int = 0
-    num_finished: int = 0
-    refs: dict[int, StepRefs] = field(default_factory=dict)
-
-    def forget_before(self, step: int) -> None:
-        """Let go of boundaries that every neighbour has been given; Ray then frees them."""
-        for passed in [other for other in self.refs if other < step]:
-            del self.refs[passed]
-
-
-def _neighbours(segment: int, tracks: list[_Track]) -> list[int]:
-    return [other for other in (segment - 1, segment + 1) if 0 <= other < len(tracks)]
-
-
-@dataclass(slots=True)
 class Take:
-    """One attempt at one video: ``sample``, then ``deliver``; made by ``Gang.begin``."""
+    """One take of one video: ``sample``, then ``deliver``; made by ``Gang.begin``.
+
+    Attributes:
+        plan, plan_ref: what is made.
+        partition: who owns what.
+        tracks: how far each segment is.
+        crew: where actors come from.
+        cuts: the snapshots.
+        begins: submits ``begin`` to a track's actor, from the newest cut.
+        next_epoch: a number for each actor that begins.
+        losses: what it has cost so far.
+    """
 
     plan: VideoPlan
     plan_ref: ObjectRef[VideoPlan]
     partition: Partition
-    handles: list[SegmentHandle]
-    epoch: int
+    tracks: list[Track]
+    crew: Crew
+    cuts: Cuts
     options: GangOptions
+    losses: Losses
+    begins: Callable[[Track, Cuts], ObjectRef[None]]
+    next_epoch: Callable[[], int]
+    retained: RetainedBoundaries = field(default_factory=RetainedBoundaries)
+    step_limit: LearnedLimit = field(init=False)
+    push_limit: LearnedLimit = field(init=False)
+    _watchdog: Watchdog = field(default_factory=Watchdog)
+    _looked_s: float = 0.0
+    _draining: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        floor_s = self.options.min_step_timeout_s
+        self.step_limit = LearnedLimit(self.options.step_timeout_s, floor_s)
+        self.push_limit = LearnedLimit(self.options.decode_timeout_s, floor_s)
+        for track in self.tracks:
+            track.owed.append(Task("begin", track.first_step, self.begins(track, self.cuts)))
+
+    @property
+    def handles(self) -> list[SegmentHandle]:
+        """The actors that compute the segments now, in order."""
+        return [track.handle for track in self.tracks]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that all actors began with; those that were replaced have later ones."""
+        return min(track.epoch for track in self.tracks)
 
     def sample(self, watcher: Watcher) -> None:
-        """Submit every step as early as its inputs and the look-ahead allow, until all are done."""
-        tracks = [_Track() for _ in self.handles]
-        running: dict[ObjectRef[StepReport], int] = {}
-        while any(track.num_finished < self.plan.num_steps for track in tracks):
-            for segment in range(len(tracks)):
-                while self._may_submit(segment, tracks):
-                    running[self._submit(segment, tracks)] = segment
-            for report in self._next_reports(running):
-                tracks[report.segment].num_finished += 1
-                watcher.on_step(report)
+        """Bring every segment to its end, and the finished latents into the store.
+
+        Raises:
+            GangBrokenError: a node is gone; all must go back to the last whole cut.
+            SegmentDiedError: a step has cost too many processes.
+            NightreelError: the video can't be made or stored.
+        """
+        while not self._is_done():
+            for track in self.tracks:
+                self._submit(track)
+            for track in self._wait():
+                self._settle(track, watcher)
+            self._look_for_hung_actors()
+            self._look_at_nodes()
+            self._prune()
 
     def slots(self) -> Iterator[ObjectRef[NDArray[np.float32]]]:
         """Finished slots ``[T, C, H, W]``, in order, a few at a time; asked for one by one."""
-        for segment, handle in enumerate(self.handles):
-            owned = self.partition.owned(self.plan.num_steps - 1, segment)
-            for start in range(owned.start, owned.stop, SLOTS_PER_PUSH):
-                span = Span(start, min(start + SLOTS_PER_PUSH, owned.stop))
-                yield handle.slots(self.epoch, span, self.plan.request.id)
+        return finished_slots(self)
 
     def deliver(self, order: DeliveryOrder, watcher: Watcher) -> Delivered:
-        """Stream all slots, in order, through the first actor's decoder into the store."""
-        carrier, video = self.handles[0], self.plan.request.id
-        opened = carrier.open_delivery(self.epoch, self.plan_ref, order, video)
-        doing = f"video '{video}': decoding"
-        timeout_s = self.options.decode_timeout_s
-        if order.latents_prefix is not None:
-            stored = [h.persist(self.epoch, order.latents_prefix, video) for h in self.handles]
-            wait_for(stored, timeout_s=timeout_s, doing=f"video '{video}': storing latents")
-        wait_for([opened], timeout_s=timeout_s, doing=doing)
-        pending: list[ObjectRef[int]] = []
-        for index, slots in enumerate(self.slots()):
-            pending.append(carrier.push(self.epoch, index, slots, video))
-            if len(pending) == PUSHES_AHEAD:
-                watcher.on_frames(wait_for([pending.pop(0)], timeout_s=timeout_s, doing=doing)[0])
-        for encoded in pending:
-            watcher.on_frames(wait_for([encoded], timeout_s=timeout_s, doing=doing)[0])
-        delivery = carrier.deliver(self.epoch, video)
-        delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
-        for handle in self.handles[1:]:
-            handle.abandon()
-        return delivered[0]
+        """Decode, encode, check and upload; whoever dies of it is replaced, and it begins again.
 
-    def _may_submit(self, segment: int, tracks: list[_Track]) -> bool:
-        track = tracks[segment]
-        step = track.num_submitted
-        if step == self.plan.num_steps or step > track.num_finished + self.options.steps_ahead:
-            return False
-        return all(tracks[other].num_submitted >= step for other in _neighbours(segment, tracks))
-
-    def _submit(self, segment: int, tracks: list[_Track]) -> ObjectRef[StepReport]:
-        step = tracks[segment].num_submitted
-        from_left = from_right = None
-        if step > 0 and segment > 0:
-            from_left = tracks[segment - 1].refs[step - 1].to_right
-        if step > 0 and segment + 1 < len(tracks):
-            from_right = tracks[segment + 1].refs[step - 1].to_left
-        title = f"{self.plan.request.id}/segment-{segment:03d}"
-        refs = self.handles[segment].step(title, self.epoch, step, from_left, from_right)
-        tracks[segment].refs[step] = refs
-        tracks[segment].num_submitted += 1
-        for other in _neighbours(segment, tracks):
-            needed_from = min(tracks[n].num_submitted for n in _neighbours(other, tracks)) - 1
-            tracks[other].forget_before(needed_from)
-        return refs.report
-
-    def _next_reports(self, running: dict[ObjectRef[StepReport], int]) -> list[StepReport]:
-        """Wait for at least one step to finish; then take all that have."""
-        doing = f"video '{self.plan.request.id}': sampling"
-        ready, _ = ray.wait(list(running), timeout=self.options.step_timeout_s)
-        if not ready:
-            limit_s = self.options.step_timeout_s
-            raise SegmentDiedError(f"{doing}: no step finished in {limit_s:g} s")
-        more, _ = ray.wait(list(running), num_returns=len(running), timeout=0)
-        reports = []
-        for ref in {*ready, *more}:
-            segment = running.pop(ref)
+        Raises:
+            SegmentDiedError: that has cost too many tries.
+            NightreelError: the video can't be encoded or stored.
+        """
+        for tries_left in reversed(range(self.options.max_deaths)):
             try:
-                reports.append(ray.get(ref))
-            except RAY_FAILURES as error:
-                reraise(error, f"{doing}, segment {segment}")
-        return reports
+                return stream(self, order, watcher)
+            except SegmentDiedError as error:
+                if not tries_left:
+                    raise
+                logger.warning("%s; decoding begins again", error)
+            self.losses.restreamed += 1
+            for track in self.tracks:
+                ping = track.handle.ping(track.epoch)
+                track.owed.append(Task("ping", self.plan.num_steps, ping))
+            self.sample(watcher)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def cancel(self) -> None:
+        """Take back what was submitted: a call that waits for a lost boundary blocks its actor."""
+        for track in self.tracks:
+            for task in track.owed:
+                ray.cancel(task.ref)
+            track.owed.clear()
+
+    def _is_done(self) -> bool:
+        ended = all(t.next_report == self.plan.num_steps and not t.owed for t in self.tracks)
+        return ended and self.cuts.is_last_settled
+
+    # --- submitting -------------------------------------------------------------------------------
+
+    def _neighbours(self, track: Track) -> list[Track]:
+        both = (track.segment - 1, track.segment + 1)
+        return [self.tracks[other] for other in both if 0 <= other < len(self.tracks)]
+
+    def _submit(self, track: Track) -> None:
+        while self._may_submit(track):
+            self._submit_step(track)
+        if not track.owed and self._owes_share(track):
+            flush = track.handle.flush(track.epoch, self.plan.request.id)
+            track.owed.append(Task("flush", track.next_report, flush))
+
+    def _may_submit(self, track: Track) -> bool:
+        step = track.next_submit
+        if step == self.plan.num_steps or step > track.next_report + self.options.steps_ahead:
+            return False
+        if step > track.first_step and any(
+            self.retained.get(other.segment, step - 1) is None for other in self._neighbours(track)
+        ):
+            return False
+        return self.cuts.may_run(step)
+
+    def _submit_step(self, track: Track) -> None:
+        step, segment = track.next_submit, track.segment
+        from_left = from_right = None
+        if step > track.first_step:
+            left = self.retained.get(segment - 1, step - 1)
+            right = self.retained.get(segment + 1, step - 1)
+            from_left = None if left is None else left.to_right
+            from_right = None if right is None else right.to_left
+        title = f"{self.plan.request.id}/segment-{segment:03d}"
+        saves = self.cuts.saves(step)
+        refs = track.handle.step(title, track.epoch, step, from_left, from_right, saves=saves)
+        self.retained.put(segment, step, refs)
+        track.owed.append(Task("step", step, refs.report, saves, refs))
+        track.next_submit += 1
+        self._forget()
+
+    def _prune(self) -> None:
+        """Older cuts go when no actor can be reading one."""
+        if not any(task.kind == "begin" for track in self.tracks for task in track.owed):
+            self.cuts.prune()
+
+    def _owes_share(self, track: Track) -> bool:
+        return any(
+            self.cuts.owes(cut_step, self.partition.owned(cut_step - 1, track.segment).start)
+            for cut_step in self.cuts.open_cuts
+            if cut_step <= track.next_report
+        )
+
+    def _forget(self) -> None:
+        """A replacement begins at the newest cut; those that run need what they have yet to get."""
+        next_needed = min(track.next_submit for track in self.tracks) - 1
+        self.retained.forget_before(min(self.cuts.base_step, next_needed))
+
+    # --- answers ----------------------------------------------------------------------------------
+
+    def _wait(self) -> list[Track]:
+        """The tracks whose oldest call is answered, after a moment's wait for any."""
+        heads = {track.owed[0].ref: track for track in self.tracks if track.owed}
+        if not heads:
+            assert self._is_done(), f"video '{self.plan.request.id}': nothing left to wait for"
+            return []
+        ready, _ = ray.wait(list(heads), timeout=TICK_S)
+        if len(heads) > 1 and ready:
+            ready, _ = ray.wait(list(heads), num_returns=len(heads), timeout=0)
+        return [heads[ref] for ref in ready]
+
+    def _settle(self, track: Track, watcher: Watcher) -> None:
+        task = track.owed[0]
+        try:
+            answer = ray.get(task.ref)
+        except RAY_FAILURES as error:
+            self._recover(track, error)
+            return
+        track.owed.popleft()
+        if task.kind == "load":
+            self.crew.located(track.handle, *answer)
+        elif task.kind == "flush":
+            for saved in answer:
+                self.cuts.note(saved)
+            self._forget()
+        elif task.kind == "step":
+            assert task.gives is not None
+            self.retained.put(track.segment, task.step, task.gives)
+            self._finish_step(track, answer, watcher)
+
+    def _finish_step(self, track: Track, report: StepReport, watcher: Watcher) -> None:
+        track.next_report += 1
+        is_new = track.next_report > track.furthest
+        track.furthest = max(track.furthest, track.next_report)
+        self.step_limit.learn(report.compute_s + report.save_s)
+        self.retained.measured(track.segment, report.step, report.sent_bytes)
+        for saved in report.saved:
+            self.cuts.note(saved)
+        self._forget()
+        if is_new:
+            watcher.on_step(report)
+        else:
+            self.losses.replayed_steps += 1
+
+    # --- the dead and the hung --------------------------------------------------------------------
+
+    def _doing(self, track: Track) -> str:
+        step = min(track.next_report, self.plan.num_steps - 1)
+        return f"video '{self.plan.request.id}', segment {track.segment}, step {step}"
+
+    def _recover(self, track: Track, error: Exception) -> None:
+        match fault_of(error, track.segment):
+            case Fault.PROCESS:
+                self._replace(track, in_short(error))
+            case Fault.NEIGHBOUR:
+                self._drop_unfinished(track)
+                track.rewind()
+            case Fault.BOUNDARY_LOST:
+                raise GangBrokenError(f"{self._doing(track)}: {in_short(error)}") from error
+            case Fault.NOBODY_ELSE:
+                reraise(error, self._doing(track))
+
+    def _replace(self, track: Track, reason: str) -> None:
+        """Start another actor in the dead one's place and let it replay.
+
+        Raises:
+            GangBrokenError: the place is gone with its node.
+            SegmentDiedError: this step has cost too many already.
+        """
+        doing = self._doing(track)
+        if self.crew.node_of(track.handle) not in living_nodes():
+            raise GangBrokenError(f"{doing}: its node is gone: {reason}")
+        may_go_on = self.losses.died(track.segment, track.next_report)
+        handle = self.crew.replace(track.handle)
+        if not may_go_on:
+            raise SegmentDiedError(f"{doing}: {self.losses.max_deaths} processes died: {reason}")
+        track.restart(handle, self.next_epoch(), self.cuts.base_step)
+        self._drop_unfinished(track)
+        logger.warning("%s: replaced, goes on from step %d: %s", doing, self.cuts.base_step, reason)
+        track.owed.append(Task("load", track.first_step, handle.identity()))
+        track.owed.append(Task("begin", track.first_step, self.begins(track, self.cuts)))
+
+    def _drop_unfinished(self, track: Track) -> None:
+        """Nobody is to be given what this track's unfinished steps, as submitted, will not give."""
+        finished = [other.furthest for other in self.tracks]
+        self.retained.drop_cone(track.segment, track.furthest, finished)
+
+    def _look_for_hung_actors(self) -> None:
+        owed: dict[int, Hashable] = {
+            track.segment: (track.epoch, track.owed[0].kind, track.owed[0].step)
+            for track in self.tracks
+            if track.owed and self._has_inputs(track)
+        }
+        for segment, owed_s in self._watchdog.look(owed, time.monotonic()).items():
+            track = self.tracks[segment]
+            limit_s = self._limit_s(track, track.owed[0])
+            if owed_s > limit_s:
+                self._replace(track, f"hung: no answer in {limit_s:g} s")
+
+    def _has_inputs(self, track: Track) -> bool:
+        """Whether the oldest call has all that it needs, so that the actor is who is waited for."""
+        task = track.owed[0]
+        if task.kind != "step" or task.step == track.first_step:
+            return True
+        return all(other.furthest >= task.step for other in self._neighbours(track))
+
+    def _limit_s(self, track: Track, task: Task) -> float:
+        match task.kind:
+            case "load":
+                return self.options.load_timeout_s
+            case "flush":
+                return self.options.decode_timeout_s
+            case "ping":
+                return 2.0 * self.push_limit.limit_s
+            case "step" if task.step > track.first_step and not task.saves:
+                return self.step_limit.limit_s
+        return self.options.step_timeout_s
+
+    def _look_at_nodes(self) -> None:
+        """Go back if one is gone; take a snapshot if one soon will be."""
+        if time.monotonic() < self._looked_s + NODES_EVERY_S:
+            return
+        self._looked_s = time.monotonic()
+        places = [self.crew.node_of(track.handle) for track in self.tracks]
+        nodes = {node for node in places if node is not None}
+        gone = nodes - living_nodes()
+        if gone:
+            raise GangBrokenError(f"video '{self.plan.request.id}': {len(gone)} nodes are gone")
+        warned = (nodes & draining_nodes()) - self._draining
+        if warned:
+            self._draining |= warned
+            step = max(track.next_submit for track in self.tracks)
+            logger.warning("a node is being drained: a snapshot is taken after step %d", step)
+            self.cuts.request(step)

@@ -66,7 +66,7 @@ def render(duration_s: float, settings: Sequence[str]) -> Run:
         with said.open("w") as log:
             process = subprocess.Popen(
                 [*command, "--output", str(output), *settings],
-                env=_environment(),
+                env=environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -96,7 +96,7 @@ def _write_manifest(path: Path, duration_s: float) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, with a token of its own for Ray, and no cluster to attach to."""
     environment = {**os.environ, "RAY_AUTH_TOKEN": secrets.token_hex(16)}
     environment["RAY_USAGE_STATS_ENABLED"] = "0"

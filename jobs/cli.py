@@ -56,6 +56,29 @@ AddressOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Refuse the whole manifest if any row is bad.")
 ]
+VideosArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="VIDEO... [store.KEY=VALUE]...",
+        help="Video files, folders of them, or s3:// URIs; and how to reach S3.",
+    ),
+]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw them, as PNG, SVG or PDF.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")]
+JoinsOption = Annotated[
+    str,
+    typer.Option(
+        "--joins", metavar="FRAMES", help="First frame after each join, such as 81,162,243."
+    ),
+]
+WindowOption = Annotated[
+    int, typer.Option("--window", metavar="FRAMES", help="A join every so many frames.")
+]
+RhythmOption = Annotated[
+    int, typer.Option("--rhythm", metavar="FRAMES", help="Frames per latent frame; 1 for none.")
+]
 
 UriArgument = Annotated[
     str, typer.Argument(metavar="OUTPUT", help="What --output was: folder, file:// or s3:// URI.")
@@ -242,6 +265,42 @@ def demo(
         manifest = Path(folder) / "demo.parquet"
         write_manifest(manifest)
         _finish(_render_job(_job(str(manifest), output, settings, strict=True)))
+
+
+@app.command("inspect")
+def inspect_command(
+    videos: VideosArgument,
+    plot: PlotOption = None,
+    as_json: JsonOption = False,
+    joins: JoinsOption = "",
+    window: WindowOption = 0,
+    rhythm: RhythmOption = 4,
+) -> None:
+    """Measure seams, drift and health of finished videos."""
+    import json
+
+    from jobs.inspection import JoinOptions, inspect_videos, join_frames
+    from jobs.inspection import as_json as plain
+    from jobs.inspection_text import report
+    from storage.connection import S3Options
+
+    options = JoinOptions(joins=join_frames(joins), window_frames=window, rhythm_frames=rhythm)
+    places = [video for video in videos if not video.startswith("store.")]
+    settings = [video for video in videos if video.startswith("store.")]
+    s3 = _settings(None, None, settings, None).store if settings else S3Options()
+    if plot is not None:
+        from jobs.inspection_plot import check_plot
+
+        check_plot(plot)
+    inspected = inspect_videos(places, options, s3)
+    if as_json:
+        typer.echo(json.dumps(plain(inspected), indent=2))
+    else:
+        Console().print(*report(inspected), sep="\n")
+    if plot is not None:
+        from jobs.inspection_plot import draw
+
+        draw(inspected, plot)
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 ROWS: tuple[dict[str, Any], ...] = (
     {
-        "id": "snowy-dusk",
-        "prompt": "a white cube rolls over a snowy plain at dusk under a clear sky",
+        "id": "balloon-at-dusk",
+        "prompt": "a purple balloon floats in the desert at dusk under a clear sky, "
+        "the camera pans left",
         "seed": 5,
         "duration_s": 10.0,
     },
@@ -31,11 +32,13 @@ ROWS: tuple[dict[str, Any], ...] = (
         "events": [
             {
                 "start_s": 0.0,
-                "prompt": "a red ball bounces in the desert at dawn under a clear sky",
+                "prompt": "a red ball bounces over a meadow at dawn under a clear sky, "
+                "the camera pans right",
             },
             {
                 "start_s": 7.0,
-                "prompt": "a red ball bounces in the desert at night under a clear sky",
+                "prompt": "a red ball bounces over a meadow at night under a clear sky, "
+                "the camera pans right",
             },
         ],
         "seed": 4,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from jobs.adopt import adopted
 from jobs.heartbeat import Heartbeat
 from jobs.retention import Retention
+from jobs.second_take import make
 from jobs.sidecar import sidecar_json
 from jobs.tally import Tally
 from jobs.triage import AlreadyThere, GivenUp, ToRender, Triage
@@ -23,12 +24,14 @@ from pipeline.encoding.provenance import Provenance
 from pipeline.errors import (
     ClusterError,
     NightreelError,
+    QualityError,
     StoreAccessError,
     StoreFullError,
     StoreUnavailableError,
     WeightsError,
 )
 from pipeline.numerics import NUMERICS_VERSION
+from pipeline.quality.measure import as_figures
 from storage import keys
 from storage.lease_record import CLOCK_SKEW_S
 from storage.leases import LeaseLostError
@@ -176,15 +179,16 @@ class Desk:
         """Media, then sidecar; the record is what the ledger will say, and is true."""
         video_id = row.plan.request.id
         tally = Tally(self.progress, video_id, heartbeat)
-        delivered = self.studio.render(row.plan, self._order(row), tally)
+        config, order = self.job.config, self._order(row)
+        made = make(self.studio, row, config, order, watcher=tally, store=self._store)
         self._store.put_bytes(
             keys.sidecar(video_id, row.fingerprint),
-            sidecar_json(row, self.job.config, delivered, tally.timings()),
+            sidecar_json(made, tally.timings()),
             content_type="application/json",
             overwrite=True,
         )
         kept = self._retention.kept(video_id, row.fingerprint)
-        record = replace(_record(row, delivered), kept=kept)
+        record = replace(_record(row, made.delivered), kept=kept)
         self._ledger.verify(record)
         return record
 
@@ -199,16 +203,18 @@ class Desk:
             fingerprint=row.fingerprint,
             error=type(error).__name__,
             message=str(error),
+            quality={error.figure: error.value} if isinstance(error, QualityError) else {},
         )
 
     def _order(self, row: ToRender) -> DeliveryOrder:
         video_id = row.plan.request.id
-        keeps = self.job.config.output.keep_latents != "never"
         return DeliveryOrder(
-            latents_prefix=keys.checkpoints(video_id, row.fingerprint) if keeps else None,
+            checkpoints_prefix=keys.checkpoints(video_id, row.fingerprint),
+            keeps_latents=self.job.config.output.keep_latents != "never",
             video_key=keys.video(video_id, row.fingerprint),
             poster_key=keys.poster(video_id, row.fingerprint),
             encode=self.job.config.encode,
+            quality=self.job.config.quality,
             provenance=Provenance(
                 title=row.plan.timeline.prompts[0],
                 engine=row.plan.engine.name,
@@ -231,6 +237,7 @@ def _record(row: ToRender, delivered: Delivered) -> LedgerRecord:
         width=info.width,
         height=info.height,
         fps=float(info.fps),
+        quality=as_figures(delivered.quality) if delivered.quality else {},
     )
 
 

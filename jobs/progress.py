@@ -42,8 +42,8 @@ class Progress(Protocol):
         """
         ...
 
-    def sampling_started(self, video_id: str, num_segments: int) -> None:
-        """The video's actors are ready; an attempt begins at step 0."""
+    def sampling_started(self, video_id: str, num_segments: int, first_step: int = 0) -> None:
+        """The video's actors are ready; a take begins, at its last snapshot if it has one."""
         ...
 
     def step_done(self, video_id: str, segment: int, step: int) -> None:

@@ -126,10 +126,12 @@ class JobCount:
         video = self.videos[plan.request.id] = VideoCount.of(plan, now_s)
         return video
 
-    def sampling_started(self, video_id: str, num_segments: int, now_s: float) -> VideoCount:
-        """A video's actors are ready."""
+    def sampling_started(
+        self, video_id: str, num_segments: int, now_s: float, first_step: int = 0
+    ) -> VideoCount:
+        """A video's actors are ready; steps before ``first_step`` are in a snapshot."""
         video = self._marked(video_id, now_s)
-        video.enter("sampling", video.num_steps * num_segments, now_s)
+        video.enter("sampling", (video.num_steps - first_step) * num_segments, now_s)
         return video
 
     def step_done(self, video_id: str, now_s: float) -> VideoCount:

@@ -71,10 +71,11 @@ class LogProgress:
         self._count.video_started(plan, self._clock())
         self._write(f"video {plan.request.id}: started, {started_text(plan, reason)}")
 
-    def sampling_started(self, video_id: str, num_segments: int) -> None:
+    def sampling_started(self, video_id: str, num_segments: int, first_step: int = 0) -> None:
         """See ``jobs.progress.Progress``."""
-        self._count.sampling_started(video_id, num_segments, self._clock())
-        self._write(f"video {video_id}: sampling, {num_segments} segments")
+        self._count.sampling_started(video_id, num_segments, self._clock(), first_step)
+        resumed = f", from the snapshot at step {first_step}" if first_step else ""
+        self._write(f"video {video_id}: sampling, {num_segments} segments{resumed}")
 
     def step_done(self, video_id: str, segment: int, step: int) -> None:
         """See ``jobs.progress.Progress``."""

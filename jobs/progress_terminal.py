@@ -98,9 +98,11 @@ class TerminalProgress:
         self._tasks[video_id] = self._add(Text(printable(video_id), style="cyan"))
         self._show(video_id, self._count.video_started(plan, self._clock()))
 
-    def sampling_started(self, video_id: str, num_segments: int) -> None:
+    def sampling_started(self, video_id: str, num_segments: int, first_step: int = 0) -> None:
         """See ``jobs.progress.Progress``."""
-        self._show(video_id, self._count.sampling_started(video_id, num_segments, self._clock()))
+        now_s = self._clock()
+        count = self._count.sampling_started(video_id, num_segments, now_s, first_step)
+        self._show(video_id, count)
 
     def step_done(self, video_id: str, segment: int, step: int) -> None:
         """See ``jobs.progress.Progress``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from storage import keys
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from jobs.settings import OutputOptions
     from storage.record import LedgerRecord
     from storage.stored import StoreWithListing
+
+# Snapshots lie under a video's prefix by step; the newest of a finished video is its latents.
+_STEP = re.compile(r"step-(\d{6})")
 
 
 class Retention:
@@ -20,14 +24,19 @@ class Retention:
         self._leftovers: set[str] | None = None
 
     def kept(self, video_id: str, fingerprint: str) -> str | None:
-        """The prefix under which a finished video's latents stay; ``None`` if they don't."""
-        keeps = self._options.keep_latents == "always"
-        return keys.checkpoints(video_id, fingerprint) if keeps else None
+        """The prefix under which something of a finished video stays; ``None`` if nothing does."""
+        return keys.checkpoints(video_id, fingerprint) if self._options.keeps_for_good else None
 
     def after_delivery(self, video_id: str, fingerprint: str) -> None:
         """Remove what need not be kept, now that the ledger has the video."""
-        if self._options.keep_latents != "always":
-            self._remove(video_id, fingerprint)
+        prefix = keys.checkpoints(video_id, fingerprint)
+        found = {key: _step_of(key, prefix) for key in self._store.list_keys(prefix)}
+        newest = max(found.values(), default=0)
+        for key, step in found.items():
+            is_latents = step == newest and self._options.keep_latents != "never"
+            keeps = self._options.keep_latents if is_latents else self._options.keep_checkpoints
+            if keeps != "always":
+                self._store.delete(key)
 
     def after_failure(self, video_id: str, fingerprint: str, *, is_full: bool) -> None:
         """Remove what a failed video leaves, if so set or if the store has no room for others."""
@@ -51,3 +60,9 @@ class Retention:
             }
         prefix = keys.checkpoints(video_id, fingerprint)
         return any(folder.startswith(prefix) for folder in self._leftovers)
+
+
+def _step_of(key: str, prefix: str) -> int:
+    """The step of the snapshot that a key belongs to; 0 for anything else."""
+    found = _STEP.match(key.removeprefix(prefix))
+    return int(found[1]) if found else 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from actors.cluster import LOCAL, ClusterOptions
+from actors.cuts import CheckpointOptions
 from actors.placement import GangOptions
 from pipeline.boundary import BoundaryOptions
 from pipeline.encoding.encode_options import EncodeOptions
@@ -18,6 +19,7 @@ from pipeline.engines.registry import EngineOptions
 from pipeline.errors import ConfigError
 from pipeline.noise import NoiseOptions
 from pipeline.prompts import PromptOptions
+from pipeline.quality.gate import QualityOptions
 from pipeline.request import MAX_SEED, VideoDefaults
 from pipeline.solvers import SamplerOptions
 from storage.connection import S3Options
@@ -34,12 +36,17 @@ class OutputOptions:
     Attributes:
         keep_latents: retention of the finished latents: ``never`` stored at all, ``until_done`` so
             that a lost decoder need not sample again, or ``always``.
-        keep_checkpoints: retention of what a video that is not finished is taken up from:
-            ``until_done``, so that the next run goes on where a failure was, or ``until_failed``.
+        keep_checkpoints: retention of what a video in the making is taken up from: ``until_done``,
+            so that the next run goes on where a failure was, ``until_failed``, or ``always``.
     """
 
     keep_latents: Literal["never", "until_done", "always"] = "until_done"
-    keep_checkpoints: Literal["until_failed", "until_done"] = "until_done"
+    keep_checkpoints: Literal["until_failed", "until_done", "always"] = "until_done"
+
+    @property
+    def keeps_for_good(self) -> bool:
+        """Whether anything but the video itself outlives its making."""
+        return "always" in {self.keep_latents, self.keep_checkpoints}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,9 @@ class JobConfig:
     prompts: PromptOptions = field(default_factory=PromptOptions)
     defaults: VideoDefaults = field(default_factory=VideoDefaults)
     gang: GangOptions = field(default_factory=GangOptions)
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
+    quality: QualityOptions = field(default_factory=QualityOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     job: JobOptions = field(default_factory=JobOptions)
     lease: LeaseOptions = field(default_factory=LeaseOptions)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from jobs.config import numeric_options
 from pipeline.numerics import NUMERICS_VERSION
+from pipeline.quality.measure import as_plain
 
 if TYPE_CHECKING:
-    from jobs.settings import JobConfig
-    from jobs.triage import ToRender
-    from pipeline.delivery import Delivered
+    from jobs.second_take import Made
 
 SIDECAR_FORMAT = 1
 
@@ -31,13 +30,13 @@ class Timings:
     num_segments: int
 
 
-def sidecar_json(row: ToRender, config: JobConfig, delivered: Delivered, timings: Timings) -> bytes:
+def sidecar_json(made: Made, timings: Timings) -> bytes:
     """The sidecar of one video, as JSON that reads well."""
-    plan, info = row.plan, delivered.info
+    delivered, plan, info = made.delivered, made.row.plan, made.delivered.info
     content = {
         "format": SIDECAR_FORMAT,
         "id": plan.request.id,
-        "fingerprint": row.fingerprint,
+        "fingerprint": made.row.fingerprint,
         "ai_generated": True,
         "nightreel": version("nightreel"),
         "numerics_version": NUMERICS_VERSION,
@@ -47,9 +46,11 @@ def sidecar_json(row: ToRender, config: JobConfig, delivered: Delivered, timings
             for start_s, prompt in zip(plan.timeline.starts_s, plan.timeline.prompts, strict=True)
         ],
         "engine": asdict(plan.engine),
-        "options": {k: v for k, v in numeric_options(config).items() if v is not None},
+        "options": {k: v for k, v in numeric_options(made.config).items() if v is not None},
         "num_latent_frames": plan.num_latent_frames,
         "sigmas": [level.sigma for level in plan.levels],
+        "safe_settings": made.is_safe,
+        "quality": as_plain(delivered.quality) if delivered.quality else None,
         "timings": asdict(timings),
         "video": {
             **asdict(delivered.video),

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nightreel.studio")
 
-# A video whose actors die is tried once more with new ones; what kills two gangs is the video
-# itself.
-MAX_ATTEMPTS = 2
-
 
 class Studio:
     """Renders videos one after another on warm actors. Use as a context manager."""
@@ -49,20 +45,38 @@ class Studio:
         self._cluster.close()
 
     def render(self, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher) -> Delivered:
-        """Render one video, with new actors if the old ones die of it.
+        """Render one video; if no actor is left of the gang, once more with a new one.
+
+        A gang that has actors left has done what can be done: then it is the video that kills them.
 
         Raises:
             NightreelError: the video can't be made, or the cluster can't serve.
         """
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                return self._ready().render(plan, order, watcher)
-            except SegmentDiedError as error:
-                self._dismiss()
-                if attempt == MAX_ATTEMPTS:
-                    raise
-                logger.warning("%s; trying again with a new gang", error)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        try:
+            return self._ready().render(plan, order, watcher)
+        except SegmentDiedError as error:
+            if self.num_actors:
+                raise
+            self._dismiss()
+            logger.warning("%s; trying again with a new gang", error)
+        return self._ready().render(plan, order, watcher)
+
+    def render_with(
+        self, config: JobConfig, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher
+    ) -> Delivered:
+        """Render one video on a gang of its own that is set up differently.
+
+        Raises:
+            NightreelError: as ``render``.
+        """
+        usual = self._config
+        self._dismiss()
+        self._config = config
+        try:
+            return self.render(plan, order, watcher)
+        finally:
+            self._dismiss()
+            self._config = usual
 
     @property
     def num_actors(self) -> int:
@@ -73,7 +87,11 @@ class Studio:
         if self._gang is None:
             self._cluster.enter_context(connected(self._config.ray))
             self._gang = Gang(
-                self._config.engine, self._config.gang, self._store, f"nightreel/{self._job}"
+                self._config.engine,
+                self._config.gang,
+                self._store,
+                f"nightreel/{self._job}",
+                self._config.checkpoint,
             )
         return self._gang
 

@@ -26,14 +26,14 @@ class Tally:
         self._sampling_s = (0.0, 0.0)
         self._num_segments = 0
 
-    def on_start(self, num_segments: int) -> None:
+    def on_start(self, num_segments: int, first_step: int) -> None:
         """See ``actors.take.Watcher``."""
         self._heartbeat.check()
         self._num_segments = num_segments
         self._reports.clear()
         now_s = time.monotonic()
         self._sampling_s = (now_s, now_s)
-        self._progress.sampling_started(self._id, num_segments)
+        self._progress.sampling_started(self._id, num_segments, first_step)
 
     def on_step(self, report: StepReport) -> None:
         """See ``actors.take.Watcher``."""

@@ -1,6 +1,6 @@
 """The last stretch of one video: slots in order in, verified objects out.
 
-    slots -> join -> stream decode -> ffmpeg -> check -> poster -> object store
+    slots -> join -> stream decode -> ffmpeg -> check -> quality gate -> poster -> object store
 
 Nothing piles up: a push returns when ffmpeg has taken every frame that it led to, and the file has
 its final name in the store only after it was decoded again and found to be what was asked for.
@@ -11,7 +11,7 @@ Shape suffixes: T slots, C channels, H height, W width.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.encoding.encode import VideoWriter
@@ -20,6 +20,10 @@ from pipeline.encoding.probe import check
 from pipeline.encoding.video_format import VideoFormat
 from pipeline.errors import ObjectExistsError
 from pipeline.join import Joiner
+from pipeline.quality.curves import MIN_NUM_FRAMES
+from pipeline.quality.gate import QualityOptions, judge
+from pipeline.quality.joins import joins_of_plan
+from pipeline.quality.measure import measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.encoding.provenance import Provenance
     from pipeline.engines.protocol import Engine
     from pipeline.plan import VideoPlan
+    from pipeline.quality.measure import VideoQuality
     from pipeline.stores import ObjectInfo, ObjectStore
 
 
@@ -42,23 +47,32 @@ class DeliveryOrder:
         video_key, poster_key: keys in the object store.
         encode: codec, quality and so on.
         provenance: what the file says of its own making.
-        latents_prefix: where the finished latents are stored before decoding; ``None``: nowhere.
+        quality: what the finished video may at most be.
+        checkpoints_prefix: where snapshots of the video in the making are stored, its finished
+            latents among them; ``None``: nowhere.
+        keeps_latents: whether the finished latents are stored before decoding.
     """
 
     video_key: str
     poster_key: str
-    latents_prefix: str | None = None
+    checkpoints_prefix: str | None = None
+    keeps_latents: bool = True
     encode: EncodeOptions
     provenance: Provenance
+    quality: QualityOptions = field(default_factory=QualityOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """What lies in the store, as the store confirmed it, and what decoding it again showed."""
+    """What lies in the store, as the store confirmed it, and what decoding it again showed.
+
+    ``quality`` is ``None`` for one or two frames, of which nothing can be said.
+    """
 
     video: ObjectInfo
     poster: ObjectInfo
     info: VideoInfo
+    quality: VideoQuality | None = None
 
 
 class VideoDelivery:
@@ -66,7 +80,7 @@ class VideoDelivery:
 
     def __init__(self, plan: VideoPlan, order: DeliveryOrder, engine: Engine, folder: Path) -> None:
         """Open the stream; ``folder`` is local scratch space for the unfinished file."""
-        self._order = order
+        self._plan, self._order = plan, order
         self._format = VideoFormat.of(plan.request)
         self._joiner = Joiner(plan.boundary)
         self._decoder = engine.stream_decoder()
@@ -92,10 +106,12 @@ class VideoDelivery:
 
         Raises:
             EncodeError: the file is not what was asked for.
+            QualityError: it is over a limit of the quality gate; nothing is uploaded.
             StoreError: the upload failed.
         """
         self._writer.close()
         info = check(self._path, self._format, self._order.encode)
+        quality = self._judged(info.num_frames)
         poster = self._path.with_suffix(".jpg")
         poster.write_bytes(poster_jpeg(self._writer.poster_frame, self._order.provenance))
         video = _put(store, self._order.video_key, self._path, "video/mp4")
@@ -103,10 +119,25 @@ class VideoDelivery:
             video=video,
             poster=_put(store, self._order.poster_key, poster, "image/jpeg"),
             info=info,
+            quality=quality,
         )
         self._path.unlink()
         poster.unlink()
         return delivered
+
+    def _judged(self, num_frames: int) -> VideoQuality | None:
+        """The file's figures, once they are within their limits."""
+        if num_frames < MIN_NUM_FRAMES:
+            return None
+        quality = measure(self._path, joins_of_plan(self._plan))
+        request = self._plan.request
+        judge(
+            quality,
+            self._order.quality,
+            self._plan.options.boundary.mode,
+            retimed=request.fps != request.engine_fps,
+        )
+        return quality
 
     def abandon(self) -> None:
         """Stop ffmpeg and remove the unfinished file."""

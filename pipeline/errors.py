@@ -5,9 +5,13 @@
     |   |-- RequestError                   one row: names column, value, reason; is quarantined
     |   |-- ManifestError                  the manifest as a whole can't be read
     |   |-- ConfigError                    unknown key, wrong type, values that don't fit
-    |   `-- WeightsError                   a checkpoint folder is incomplete or damaged
+    |   |-- WeightsError                   a checkpoint folder is incomplete or damaged
+    |   `-- VideoFileError                 a video that was to be measured can't be
     |-- SegmentError                       one segment's actor failed or answered out of turn
+    |   `-- NotFiniteError                 its latents became NaN or infinite
+    |-- SnapshotMismatchError              a snapshot is of another video, plan or step
     |-- EncodeError                        ffmpeg failed, or its file is not what was asked for
+    |-- QualityError                       the finished film is black, frozen, torn: not delivered
     |-- StoreError                         the object store said no
     |   |-- StoreUnavailableError          unreachable, throttled, timed out: try again later
     |   |-- StoreAccessError               wrong or missing credentials, or no permission
@@ -65,12 +69,45 @@ class WeightsError(UserError):
     """A checkpoint folder is missing something or is damaged."""
 
 
+class VideoFileError(UserError):
+    """A file that was to be measured is no video, is too short or can't be read to its end."""
+
+
 class SegmentError(NightreelError):
     """One segment's actor failed or answered out of turn."""
 
 
+class NotFiniteError(SegmentError):
+    """A segment's latents became NaN or infinite: the model, not the process, is at fault."""
+
+
+class SnapshotMismatchError(NightreelError):
+    """A snapshot is of another video, plan or step than the one that would go on from it."""
+
+
 class EncodeError(NightreelError):
     """ffmpeg failed, or the file that it wrote is not what was asked for."""
+
+
+class QualityError(NightreelError):
+    """A finished film is over a limit of the quality gate and is not delivered.
+
+    Attributes:
+        figure: what was measured, such as ``black_share``.
+        value: how much of it there is.
+        limit: the setting that it is over, such as ``quality.max_black_share``.
+        allowed: what that setting is.
+    """
+
+    def __init__(self, figure: str, value: float, limit: str, allowed: float) -> None:
+        super().__init__(figure, value, limit, allowed)
+        self.figure = figure
+        self.value = value
+        self.limit = limit
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        return f"{self.figure} = {self.value:.3g}: over {self.limit} = {self.allowed:g}"
 
 
 class StoreError(NightreelError):

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from pipeline.errors import NotFiniteError
 from pipeline.guidance import guided_velocity
 from pipeline.message import BoundaryMessage
 from pipeline.noise import initial_noise
+from pipeline.snapshot import digest_of
+from pipeline.snapshot_part import Part, PartLabel, part_spans
 from pipeline.solvers import advance
+from pipeline.spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from torch import Tensor
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from pipeline.engines.protocol import Engine
     from pipeline.plan import VideoPlan
     from pipeline.segments import Handover, Partition
-    from pipeline.spans import Span
     from pipeline.windows import Window
 
 
@@ -48,7 +51,7 @@ class SegmentSampler:
         prompt_embeds: Mapping[str, Tensor],
     ) -> None:
         self.plan, self.partition, self.segment = plan, partition, segment
-        self.step = 0
+        self.step = self._first_step = 0
         self._engine, self._prompt_embeds = engine, prompt_embeds
         steps = range(plan.num_steps)
         self._extent = _cover([partition.reads(step, segment) for step in steps])
@@ -82,30 +85,44 @@ class SegmentSampler:
             return None
         return self._history_TCHW[span.within(self._history_extent)].clone()
 
+    def needs(self, step: int) -> tuple[Span, Span]:
+        """The slots whose latents, and those whose history, ``restore`` wants for ``step``."""
+        if step == self.plan.num_steps:
+            return self.partition.owned(step - 1, self.segment), Span(0, 0)
+        remembered = self.partition.owned(step, self.segment)
+        has_history = self._history_TCHW is not None and step > 0
+        return self.partition.reads(step, self.segment), remembered if has_history else Span(0, 0)
+
     def restore(self, step: int, latents_TCHW: Tensor, history_TCHW: Tensor | None) -> None:
-        """Go on as after ``step`` finished steps, from what was owned then.
+        """Go on as after ``step`` finished steps, without messages for the first one.
 
         Args:
             step: the next step to compute.
-            latents_TCHW: the latents of ``owned`` after step ``step - 1``; for step 0, everything
-            that
-                the segment reads then.
-            history_TCHW: the solver history of the same slots, if the solver keeps any.
+            latents_TCHW: the latents of the first span of ``needs(step)``, after ``step`` steps.
+            history_TCHW: the solver history of the second, if that is not empty.
         """
-        self.step = step
-        span = self.owned if step else self.partition.reads(0, self.segment)
-        self._latents_TCHW[span.within(self._extent)] = latents_TCHW
-        if self._history_TCHW is not None and 0 < step < self.plan.num_steps:
+        latents, remembered = self.needs(step)
+        self.step = self._first_step = step
+        self._latents_TCHW[latents.within(self._extent)] = latents_TCHW
+        if step == self.plan.num_steps:
+            self._history_TCHW = None
+        elif self._history_TCHW is not None and remembered:
             assert history_TCHW is not None, f"step {step} needs the solver's history"
-            self._history_TCHW[span.within(self._history_extent)] = history_TCHW
+            self._history_TCHW[remembered.within(self._history_extent)] = history_TCHW
+
+    def parts(self) -> Iterator[Part]:
+        """Copies of all that is owned, for a snapshot, one after another."""
+        digest = digest_of(self.plan)
+        for span in part_spans(self.owned):
+            label = PartLabel(self.plan.request.id, digest, self.step, span)
+            yield Part(label, self.latents(span), self.history(span))
 
     def advance(self, messages: Sequence[BoundaryMessage]) -> list[BoundaryMessage]:
         """Compute the next step.
 
         Args:
-            messages: one from each neighbour, but none for step 0, which starts from noise that
-            every
-                segment draws for itself.
+            messages: one from each neighbour, but none for the first step, since noise and
+                snapshots have everything that it reads.
 
         Returns:
             What each neighbour needs for the step after, in the order of ``neighbours``; nothing
@@ -113,15 +130,29 @@ class SegmentSampler:
 
         Raises:
             SegmentError: a message is not the one that this step needs.
+            NotFiniteError: the new latents are not all finite.
         """
         self._receive(messages)
         self._couple()
         self._predict_and_solve()
+        self._check_finite()
         self.step += 1
         if self.step == self.plan.num_steps:
             self._history_TCHW = None  # half of the state; what comes now only reads latents
             return []
         return [self._message_for(neighbour) for neighbour in self.neighbours]
+
+    def _check_finite(self) -> None:
+        """One pass over what is owned, without a copy: NaN wins in both minimum and maximum."""
+        owned = self.partition.owned(self.step, self.segment)
+        owned_TCHW = self._latents_TCHW[owned.within(self._extent)]
+        if all(bool(torch.isfinite(end)) for end in torch.aminmax(owned_TCHW)):
+            return
+        bad = next(i for i, row_CHW in enumerate(owned_TCHW) if not torch.isfinite(row_CHW).all())
+        raise NotFiniteError(
+            f"video '{self.plan.request.id}', segment {self.segment}, step {self.step}: the model "
+            f"gave latents that are NaN or infinite, first in slot {owned.start + bad}"
+        )
 
     def _draw_noise(self) -> None:
         reads = self.partition.reads(0, self.segment)
@@ -149,8 +180,8 @@ class SegmentSampler:
         )
 
     def _receive(self, messages: Sequence[BoundaryMessage]) -> None:
-        if self.step == 0:
-            assert not messages, "step 0 starts from noise"
+        if self.step == self._first_step:
+            assert not messages, f"step {self.step} is the first"
             return
         assert len(messages) == len(self.neighbours), f"{len(messages)} messages"
         for neighbour, message in zip(self.neighbours, messages, strict=True):

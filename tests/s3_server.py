@@ -46,6 +46,7 @@ SECRET_KEY = "testing-only"
 REGION = "us-east-1"
 BOOT_TIMEOUT_S = 60.0
 SERVERS = ("account", "container", "object")
+BUCKET_ATTEMPTS = 5
 
 SWIFT_CONF = """
 [swift-hash]
@@ -140,10 +141,18 @@ class S3Server:
         return _client(self.endpoint_url)
 
     def make_bucket(self) -> str:
-        """A new empty bucket."""
-        name = f"bucket-{uuid.uuid4().hex[:12]}"
-        self.client().create_bucket(Bucket=name)
-        return name
+        """A new empty bucket; Swift on a busy machine says 503 now and then."""
+        for attempt in range(1, BUCKET_ATTEMPTS + 1):
+            name = f"bucket-{uuid.uuid4().hex[:12]}"
+            try:
+                self.client().create_bucket(Bucket=name)
+            except ClientError:
+                if attempt == BUCKET_ATTEMPTS:
+                    raise
+                time.sleep(attempt)
+            else:
+                return name
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 @cache

@@ -64,7 +64,7 @@ class _Count:
     def __init__(self) -> None:
         self.num_windows = 0
 
-    def on_start(self, num_segments: int) -> None:
+    def on_start(self, num_segments: int, first_step: int) -> None:
         """Nothing to count yet."""
 
     def on_step(self, report: StepReport) -> None:

@@ -1,6 +1,6 @@
 """Stage ``autoencoder``: learn to press clips into latents and to bring them back.
 
-First on crops of single frames, then of clips, then on whole clips. Time starts out switched off
+First on single frames, then on crops of clips, then on whole clips. Time starts out switched off
 (``inflate``): what single frames taught becomes a codec that holds pictures still, and clips have
 only motion left to teach. The loss is L1 plus squared error plus a small KL term that keeps latents
 near unit size. Encoder and decoder are driven in two pieces, latent frame 0 and all others: the
@@ -25,7 +25,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import (
 )
 from torch import Tensor, nn
 
-from jobs.embedded.footage import Footage, held_out_scenes, to_bytes, to_pixels
+from jobs.embedded.footage import held_out_scenes, to_bytes, to_pixels
 from jobs.embedded.pictures import save_grid
 from pipeline.world import render
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from jobs.embedded.footage import Footage
     from jobs.embedded.recipe import AutoencoderRecipe, Recipe
 
 VALIDATION_SCENES = 8
@@ -114,50 +115,61 @@ def decode_unclamped(vae: AutoencoderKLWan, latents_BCTHW: Tensor) -> Tensor:
     return pixels.float()
 
 
-def psnr(error: Tensor) -> float:
+def psnr(error: Tensor) -> Tensor:
     """Peak signal to noise ratio in dB of an error between pixels in [-1, 1]."""
-    return float(-10.0 * torch.log10(error.square().mean() / 4.0))
+    return -10.0 * torch.log10(error.square().mean() / 4.0)
 
 
 class AutoencoderStage:
-    """The stage as the training loop sees it; ``footage`` is rendered on first use."""
+    """The stage as the training loop sees it; it draws from the first clips of ``footage``."""
 
     name = "autoencoder"
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, footage: Footage, device: torch.device) -> None:
         self.recipe = recipe
+        self.device = device
         torch.manual_seed(recipe.seed)
-        self.vae = build_autoencoder(recipe.autoencoder)
-        ours = recipe.autoencoder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.footage = Footage(
-            folder / "footage.npy", ours.clips, ours.clip_frames, recipe.geometry
-        )
+        self.vae = build_autoencoder(recipe.autoencoder).to(device)
+        self.footage = footage
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
         """The autoencoder alone."""
         return {"vae": self.vae}
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, float]]:
-        """Reconstruction and KL of the batch of ``step``."""
-        ours = self.recipe.autoencoder
+    def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:
+        """Pixels of ``step``, and the noise of their latents."""
         rng = np.random.default_rng([self.recipe.seed, 1, step])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        if fraction < ours.still_until:
-            pixels = self.footage.stills(rng, ours.still_batch, ours.still_crop)
-        elif fraction < ours.crop_until:
-            pixels = self.footage.crops(rng, ours.crop_batch, ours.crop)
-        else:
-            pixels = self.footage.whole(rng, ours.whole_batch)
-        with torch.autocast("cpu", torch.bfloat16, enabled=ours.bf16):
+        pixels_B3FHW = self._pixels(rng, fraction)
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        batch, _, frames, height, width = pixels_B3FHW.shape
+        latents = (batch, self.recipe.autoencoder.z_dim, 1 + frames // 4, height // 8, width // 8)
+        return pixels_B3FHW, torch.randn(latents, generator=generator, device=self.device)
+
+    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Reconstruction and KL of a batch."""
+        ours = self.recipe.autoencoder
+        pixels, noise = batch
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=ours.bf16):
             mean, logvar = encode_moments(self.vae, pixels)
-            noise = torch.randn(mean.shape, generator=generator)
             decoded = decode_unclamped(self.vae, mean + torch.exp(0.5 * logvar) * noise)
         error = decoded - pixels
         kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
         loss = error.abs().mean() + ours.square_weight * error.square().mean()
-        return loss + ours.kl_weight * kl, {"psnr": psnr(error.detach()), "kl": float(kl.detach())}
+        return loss + ours.kl_weight * kl, {"psnr": psnr(error.detach()), "kl": kl.detach()}
+
+    def _pixels(self, rng: np.random.Generator, fraction: float) -> Tensor:
+        """Single frames, then crops of clips, then whole clips, ``[B, 3, F, H, W]``."""
+        ours = self.recipe.autoencoder
+        if fraction < ours.still_until:
+            batch, frames, side = ours.still_batch, 1, ours.still_crop
+        elif fraction < ours.crop_until:
+            batch, frames, side = ours.crop_batch, ours.clip_frames, ours.crop
+        else:
+            batch, frames, side = ours.whole_batch, ours.clip_frames, None
+        among = min(ours.clips, self.footage.shape[0])
+        pieces = self.footage.pieces(rng, batch, among=among, frames=frames, side=side)
+        return to_pixels(pieces, self.device)
 
     def sample(self, folder: Path, step: int) -> None:
         """Held-out clear scenes above their reconstructions."""
@@ -175,7 +187,8 @@ def reconstruct(
     times = np.arange(geometry.window_frames) / geometry.fps
     truths, decoded = [], []
     for scene in held_out_scenes(count, clear=clear):
-        truth = to_pixels(render(scene, times, geometry.height, geometry.width))[None]
+        pixels = render(scene, times, geometry.height, geometry.width)
+        truth = to_pixels(pixels, next(vae.parameters()).device)[None]
         with torch.no_grad():
             decoded.append(vae.decode(vae.encode(truth).latent_dist.mean).sample)
         truths.append(truth)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import torch
 from diffusers import AutoencoderKLWan
 
 from jobs.embedded.autoencoder import AutoencoderStage, build_autoencoder, psnr, reconstruct
 from jobs.embedded.export import assemble, export
+from jobs.embedded.footage import Footage
+from jobs.embedded.judge import JudgeStage, build_judge, judge_shape
 from jobs.embedded.latents import LatentCache
 from jobs.embedded.sampling import held_out_prompts, save_samples
 from jobs.embedded.text import train_tokenizer
 from jobs.embedded.training import Budget, Schedule, Trainer, load_average
 from jobs.embedded.transformer import TransformerStage
+from pipeline.world.judge import Judge, save_judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,21 +29,39 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Shares of the whole budget; encoding the latents takes what is left.
-AUTOENCODER_SHARE = 0.25
-TRANSFORMER_SHARE = 0.65
-SAMPLED_PROMPTS = 6
+AUTOENCODER_SHARE = 0.3
+TRANSFORMER_SHARE = 0.5
+JUDGE_SHARE = 0.13
+SAMPLED_PROMPTS = 8
 
 
-def train(recipe: Recipe, run: Path, minutes: float) -> None:
-    """Every stage, each taken up where an earlier run left it; exports into ``run/weights``."""
-    train_autoencoder(recipe, run, Budget(minutes=minutes * AUTOENCODER_SHARE))
+def train(recipe: Recipe, run: Path, budget: Budget) -> bool:
+    """Every stage, each taken up where an earlier piece left it; exports into ``run/weights``.
+
+    The judge comes last and is exported into ``run/judge``.
+
+    Returns:
+        Whether all is done; false if the budget's pause came first: call again.
+    """
+    assert budget.minutes is not None
+    minutes, pause_at_s = budget.minutes, budget.pause_at_s
+    ours = Budget(minutes=minutes * AUTOENCODER_SHARE, pause_at_s=pause_at_s)
+    if not train_autoencoder(recipe, run, ours):
+        return False
     fill_latents(recipe, run)
-    train_transformer(recipe, run, Budget(minutes=minutes * TRANSFORMER_SHARE))
+    ours = Budget(minutes=minutes * TRANSFORMER_SHARE, pause_at_s=pause_at_s)
+    if not train_transformer(recipe, run, ours):
+        return False
     export_run(recipe, run, run / "weights")
+    ours = Budget(minutes=minutes * JUDGE_SHARE, pause_at_s=pause_at_s)
+    if not train_judge(recipe, run, ours):
+        return False
+    export_judge(recipe, run, run / "judge")
+    return True
 
 
-def train_autoencoder(recipe: Recipe, run: Path, budget: Budget) -> Trainer:
-    """Train the autoencoder, or go on."""
+def train_autoencoder(recipe: Recipe, run: Path, budget: Budget) -> bool:
+    """Train the autoencoder, or go on; clips are rendered all the while."""
     ours = recipe.autoencoder
     schedule = Schedule(
         learning_rate=ours.learning_rate,
@@ -49,25 +71,51 @@ def train_autoencoder(recipe: Recipe, run: Path, budget: Budget) -> Trainer:
         drop_at=ours.still_until,
         drop_by=ours.clip_rate,
     )
-    trainer = Trainer(AutoencoderStage(recipe, run), schedule, run)
-    trainer.restore()
-    trainer.run(budget)
-    return trainer
+    footage = Footage(run, recipe)
+    with footage.filling():
+        trainer = Trainer(AutoencoderStage(recipe, footage, device()), schedule, run)
+        trainer.restore()
+        footage.wait_for(min(ours.clips, recipe.footage.clips))
+        return trainer.run(budget)
 
 
 def fill_latents(recipe: Recipe, run: Path) -> None:
-    """Encode the clips that are not in the cache yet."""
-    LatentCache(run, recipe).fill(trained_autoencoder(recipe, run))
+    """Render and encode the clips that are not in the cache yet."""
+    footage = Footage(run, recipe)
+    with footage.filling():
+        vae = trained_autoencoder(recipe, run).to(device())
+        LatentCache(run, recipe).fill(vae, footage)
 
 
-def train_transformer(recipe: Recipe, run: Path, budget: Budget) -> Trainer:
+def train_transformer(recipe: Recipe, run: Path, budget: Budget) -> bool:
     """Train transformer and text encoder, or go on, on the latents that there are."""
     ours = recipe.transformer
     schedule = Schedule(learning_rate=ours.learning_rate, ema=ours.ema)
-    trainer = Trainer(_transformer_stage(recipe, run), schedule, run)
+    trainer = Trainer(_transformer_stage(recipe, run, device()), schedule, run)
     trainer.restore()
-    trainer.run(budget)
-    return trainer
+    return trainer.run(budget)
+
+
+def train_judge(recipe: Recipe, run: Path, budget: Budget) -> bool:
+    """Train the judge, or go on; it needs no other stage."""
+    ours = recipe.judge
+    schedule = Schedule(
+        learning_rate=ours.learning_rate,
+        ema=ours.ema,
+        weight_decay=ours.weight_decay,
+        descent_from=ours.descent_from,
+    )
+    trainer = Trainer(JudgeStage(recipe, run, device()), schedule, run)
+    trainer.restore()
+    return trainer.run(budget)
+
+
+def export_judge(recipe: Recipe, run: Path, folder: Path) -> None:
+    """Write the run's judge, averaged weights, to ``folder``."""
+    network = build_judge(recipe)
+    load_average(run, JudgeStage.name, {"judge": network})
+    save_judge(Judge(judge_shape(recipe), network), folder)
+    logger.info("exported to %s", folder)
 
 
 def export_run(recipe: Recipe, run: Path, folder: Path) -> None:
@@ -81,17 +129,26 @@ def sample_run(recipe: Recipe, run: Path, path: Path) -> None:
     prompts = held_out_prompts(SAMPLED_PROMPTS)
     for row, prompt in enumerate(prompts):
         logger.info("row %d: %s", row, prompt)
-    save_samples(trained_pipeline(recipe, run), recipe, prompts, path)
+    save_samples(trained_pipeline(recipe, run).to(device()), recipe, prompts, path)
 
 
 def quality(recipe: Recipe, weights: Path, scenes: int) -> dict[str, float]:
     """PSNR in dB of an exported autoencoder on held-out window-long clips."""
-    vae = AutoencoderKLWan.from_pretrained(weights / "vae")
+    vae = AutoencoderKLWan.from_pretrained(weights / "vae").to(device())
     figures = {}
     for name, clear in (("clear scenes", True), ("all scenes", False)):
         truth, decoded = reconstruct(vae, recipe, scenes, clear=clear)
-        figures[name] = psnr(decoded - truth)
+        figures[name] = float(psnr(decoded - truth))
     return figures
+
+
+def device() -> torch.device:
+    """Where to train: a GPU if there is one."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    return torch.device("cuda")
 
 
 def trained_autoencoder(recipe: Recipe, run: Path) -> AutoencoderKLWan:
@@ -103,7 +160,7 @@ def trained_autoencoder(recipe: Recipe, run: Path) -> AutoencoderKLWan:
 
 def trained_pipeline(recipe: Recipe, run: Path) -> WanPipeline:
     """A stock pipeline over the run's averaged weights."""
-    stage = _transformer_stage(recipe, run)
+    stage = _transformer_stage(recipe, run, torch.device("cpu"))
     load_average(run, stage.name, stage.modules)
     return assemble(
         recipe,
@@ -115,5 +172,5 @@ def trained_pipeline(recipe: Recipe, run: Path) -> WanPipeline:
     )
 
 
-def _transformer_stage(recipe: Recipe, run: Path) -> TransformerStage:
-    return TransformerStage(recipe, LatentCache(run, recipe), train_tokenizer(recipe.text))
+def _transformer_stage(recipe: Recipe, run: Path, where: torch.device) -> TransformerStage:
+    return TransformerStage(recipe, LatentCache(run, recipe), train_tokenizer(recipe.text), where)

@@ -3,9 +3,8 @@
 The tokenizer is made from captions of the world in a second. The encoder starts at random and is
 trained with the transformer.
 
-Prompts are embedded as Wan embeds them: padding beyond the prompt's end is zeros, and the
-transformer attends to all positions alike. Training and sampling must agree on that, so both go
-through ``embed_prompts``.
+Prompts are embedded as Wan embeds them: what lies beyond the prompt's end is zeros, and the
+transformer attends to all positions alike. Training and sampling must agree on that.
 
 Shapes: B prompts, S tokens, D text width.
 """
@@ -107,21 +106,23 @@ def build_text_encoder(recipe: TextRecipe, vocab_size: int) -> UMT5EncoderModel:
     )
 
 
-def embed_prompts(
-    encoder: UMT5EncoderModel,
-    tokenizer: PreTrainedTokenizerFast,
-    prompts: Sequence[str],
-    max_sequence_length: int,
+def tokenize(
+    tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], max_sequence_length: int
 ) -> Tensor:
-    """Embeddings ``[B, S, D]`` of ``prompts``, zero beyond each prompt's end."""
-    tokens = tokenizer(
+    """Token ids ``[B, S]`` of ``prompts``, padded to the full length."""
+    tokens: Tensor = tokenizer(
         list(prompts),
         padding="max_length",
         max_length=max_sequence_length,
         truncation=True,
         return_tensors="pt",
-    )
-    mask_BS = tokens.attention_mask
-    states_BSD: Tensor = encoder(tokens.input_ids, mask_BS).last_hidden_state
+    ).input_ids
+    return tokens
+
+
+def embed_tokens(encoder: UMT5EncoderModel, tokens_BS: Tensor) -> Tensor:
+    """Embeddings ``[B, S, D]`` of token ids, zero beyond each prompt's end."""
+    mask_BS = (tokens_BS != encoder.config.pad_token_id).long()
+    states_BSD: Tensor = encoder(tokens_BS, mask_BS).last_hidden_state
     embeds_BSD: Tensor = states_BSD * mask_BS[:, :, None].to(torch.float32)
     return embeds_BSD

@@ -10,12 +10,15 @@ that a deadline holds.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
+
+from jobs.embedded.graphs import LossAndGradients
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WARM_UP_STEPS = 50
-LOG_EVERY_STEPS = 25
+LOG_EVERY_STEPS = 50
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 600.0
 CLIP_NORM = 1.0
@@ -46,8 +49,12 @@ class Stage(Protocol):
         """What is trained."""
         ...
 
-    def loss(self, step: int, fraction: float) -> tuple[Tensor, Mapping[str, float]]:
-        """The loss of step ``step``, and figures to log; ``fraction`` of the budget is used."""
+    def batch(self, step: int, fraction: float) -> tuple[Tensor, ...]:
+        """What step ``step`` learns from, on the device; ``fraction`` of the budget is used."""
+        ...
+
+    def loss(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss of a batch, and figures to log; nothing in it may wait for the device."""
         ...
 
     def sample(self, folder: Path, step: int) -> None:
@@ -57,10 +64,16 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How long to train: ``steps`` or ``minutes``, whichever is given."""
+    """How long to train: ``steps`` or ``minutes``, whichever is given.
+
+    Attributes:
+        minutes, steps: all pieces together.
+        pause_at_s: when this piece ends, by ``time.monotonic``; a later one goes on from there.
+    """
 
     minutes: float | None = None
     steps: int | None = None
+    pause_at_s: float = math.inf
 
     def fraction(self, step: int, elapsed_s: float) -> float:
         """The share that is used up; 1 and above means done."""
@@ -106,11 +119,13 @@ class Trainer:
         self._module = nn.ModuleDict(dict(stage.modules))
         self._parameters: list[Tensor] = [p for p in self._module.parameters() if p.requires_grad]
         self._average = [p.detach().clone() for p in self._parameters]
+        self._learn = LossAndGradients(stage.loss, self._parameters)
         self._optimizer = torch.optim.AdamW(
             self._parameters,
             lr=schedule.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=schedule.weight_decay,
+            fused=self._parameters[0].is_cuda,
         )
 
     @property
@@ -118,11 +133,17 @@ class Trainer:
         """Where the run's state is kept."""
         return self.folder / f"{self.stage.name}.pt"
 
-    def run(self, budget: Budget) -> None:
-        """Train until ``budget`` is used up; the modules then hold the averaged weights."""
+    def run(self, budget: Budget) -> bool:
+        """Train until ``budget`` is used up; the modules then hold the averaged weights.
+
+        Returns:
+            Whether it is; false if the budget's pause came first.
+        """
         start = time.monotonic() - self.elapsed_s
         saved_s = sampled_s = self.elapsed_s
         while (fraction := budget.fraction(self.step, self.elapsed_s)) < 1.0:
+            if time.monotonic() > budget.pause_at_s:
+                break
             figures = self.advance(fraction)
             self.elapsed_s = time.monotonic() - start
             if self.step % LOG_EVERY_STEPS == 0 or self.step == 1:
@@ -135,22 +156,21 @@ class Trainer:
                 sampled_s = self.elapsed_s
         self.save()
         self.swap_average()
+        return fraction >= 1.0
 
-    def advance(self, fraction: float) -> Mapping[str, float]:
-        """One optimiser step; returns the figures of its batch."""
+    def advance(self, fraction: float) -> Mapping[str, Tensor | float]:
+        """One optimiser step; returns the figures of its batch, on the stage's device."""
         rate = self.schedule.rate(self.step, fraction)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        loss, figures = self.stage.loss(self.step, fraction)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, figures = self._learn(self.stage.batch(self.step, fraction))
         norm = nn.utils.clip_grad_norm_(self._parameters, CLIP_NORM)
         self._optimizer.step()
         self.step += 1
         decay = min(self.schedule.ema, self.step / (self.step + 10.0))
         with torch.no_grad():
             torch._foreach_lerp_(self._average, self._parameters, 1.0 - decay)
-        return {"loss": float(loss.detach()), "norm": float(norm), "lr": rate, **figures}
+        return {"loss": loss, "norm": norm, "lr": rate, **figures}
 
     def swap_average(self) -> None:
         """Exchange the trained weights and the averaged ones."""
@@ -177,7 +197,8 @@ class Trainer:
         """Take up the state in the folder; False if there is none."""
         if not self.path.exists():
             return False
-        state: dict[str, Any] = torch.load(self.path, weights_only=True)
+        device = self._parameters[0].device
+        state: dict[str, Any] = torch.load(self.path, weights_only=True, map_location=device)
         self._module.load_state_dict(state["modules"])
         self._optimizer.load_state_dict(state["optimizer"])
         with torch.no_grad():
@@ -195,8 +216,8 @@ class Trainer:
         self._module.train()
         self.swap_average()
 
-    def _log(self, fraction: float, figures: Mapping[str, float]) -> None:
-        text = " ".join(f"{name} {value:.5g}" for name, value in figures.items())
+    def _log(self, fraction: float, figures: Mapping[str, Tensor | float]) -> None:
+        text = " ".join(f"{name} {float(value):.5g}" for name, value in figures.items())
         logger.info(
             "%s: step %d, %.0f s, %.1f %%: %s",
             self.stage.name,
@@ -213,7 +234,8 @@ def load_average(folder: Path, name: str, modules: Mapping[str, nn.Module]) -> N
     Raises:
         FileNotFoundError: the stage was not trained in ``folder``.
     """
-    state: dict[str, Any] = torch.load(folder / f"{name}.pt", weights_only=True)
+    path = folder / f"{name}.pt"
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     module = nn.ModuleDict(dict(modules))
     module.load_state_dict(state["modules"])
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]

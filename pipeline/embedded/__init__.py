@@ -1,5 +1,5 @@
 """The embedded model: a tiny, complete Wan checkpoint that ships with the package."""
 
-from pipeline.embedded.location import weights_folder
+from pipeline.embedded.location import judge_folder, weights_folder
 
-__all__ = ["weights_folder"]
+__all__ = ["judge_folder", "weights_folder"]

@@ -5,6 +5,7 @@ Shapes: F times, H rows, W columns.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,13 +41,37 @@ def render(
         RGB bytes ``[F, height, width, 3]``.
     """
     times = np.asarray(times_s, dtype=np.float64)
+    thing = pose(scene, times, width / height)
+    return render_things(scene, times, [(scene, thing)], height, width)
+
+
+def render_things(
+    scene: Scene,
+    times_s: Sequence[float] | NDArray[np.float64],
+    things: Sequence[tuple[Scene, Pose]],
+    height: int = 64,
+    width: int = 112,
+) -> NDArray[np.uint8]:
+    """The surroundings of ``scene`` with other things in them: none, several, or moved at will.
+
+    Args:
+        scene: the surroundings.
+        times_s: when, in seconds, ``[F]``.
+        things: from back to front, each with the scene that tells its looks and its poses ``[F]``.
+        height: of the frames, in pixels.
+        width: of the frames, in pixels.
+
+    Returns:
+        RGB bytes ``[F, height, width, 3]``.
+    """
+    times = np.asarray(times_s, dtype=np.float64)
     canvas = Canvas(len(times), height, width)
-    thing = pose(scene, times, canvas.aspect)
     paint_sky(canvas, scene)
     paint_hills(canvas, scene, times)
     paint_ground(canvas, scene, times)
-    _paint_shadow(canvas, thing)
-    _paint_thing(canvas, scene, thing)
+    for looks, thing in things:
+        _paint_shadow(canvas, thing)
+        _paint_thing(canvas, replace(looks, daytime=scene.daytime), thing)
     paint_weather(canvas, scene, times)
     return canvas.pixels()
 

@@ -11,6 +11,7 @@ import ray
 import torch
 
 from actors.cluster import ClusterOptions, connected
+from actors.cuts import CheckpointOptions
 from actors.gang import Gang
 from actors.handles import wait_for
 from actors.placement import GangOptions
@@ -53,20 +54,27 @@ def ray_cluster() -> Iterator[None]:
 
 
 def gang_of(
-    actors: int, store: StoreFactory, engine: EngineOptions = GAUSSIAN, **options: float
+    actors: int,
+    store: StoreFactory,
+    engine: EngineOptions = GAUSSIAN,
+    every_steps: int = 0,
+    **options: float,
 ) -> Gang:
-    return Gang(engine, GangOptions(actors=actors, **options), store, "test")  # type: ignore[arg-type]
+    gang = GangOptions(actors=actors, **options)  # type: ignore[arg-type]
+    return Gang(engine, gang, store, "test", CheckpointOptions(every_steps=every_steps))
 
 
 def oracle(options: EngineOptions = GAUSSIAN) -> GaussianEngine:
     return GaussianEngine(options.gaussian)
 
 
-def order(video_key: str = "videos/clip/f.mp4", latents_prefix: str | None = None) -> DeliveryOrder:
+def order(
+    video_key: str = "videos/clip/f.mp4", checkpoints_prefix: str | None = None
+) -> DeliveryOrder:
     return DeliveryOrder(
         video_key=video_key,
         poster_key=video_key.replace(".mp4", ".jpg"),
-        latents_prefix=latents_prefix,
+        checkpoints_prefix=checkpoints_prefix,
         encode=EncodeOptions(preset="ultrafast"),
         provenance=Provenance(title="clip", engine="gaussian", version="0"),
     )
@@ -77,12 +85,15 @@ class Notes:
     """A watcher that writes everything down; ``on_report`` may do something about it."""
 
     on_report: Callable[[StepReport], None] | None = None
+    on_encoded: Callable[[int], None] | None = None
     num_segments: list[int] = field(default_factory=list)
+    first_steps: list[int] = field(default_factory=list)
     steps: list[tuple[int, int]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
 
-    def on_start(self, num_segments: int) -> None:
+    def on_start(self, num_segments: int, first_step: int) -> None:
         self.num_segments.append(num_segments)
+        self.first_steps.append(first_step)
 
     def on_step(self, report: StepReport) -> None:
         self.steps.append((report.segment, report.step))
@@ -91,6 +102,8 @@ class Notes:
 
     def on_frames(self, num_frames: int) -> None:
         self.frames.append(num_frames)
+        if self.on_encoded is not None:
+            self.on_encoded(num_frames)
 
 
 def latents_of(take: Take) -> Tensor:

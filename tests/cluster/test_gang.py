@@ -16,7 +16,7 @@ import ray
 import torch
 
 from actors.handles import SegmentHandle, wait_for
-from actors.take import PUSHES_AHEAD
+from actors.streaming import PUSHES_AHEAD
 from pipeline import reference
 from pipeline.errors import SegmentError
 from pipeline.spans import Span
@@ -268,10 +268,11 @@ class CountingHandle(SegmentHandle):
 
 def test_no_more_latents_are_fetched_than_the_decoder_can_take(gang: Gang) -> None:
     # Large pictures, so that decoding and encoding are what takes time.
-    take = gang.begin(small_plan(oracle(), 402, width=320, height=192, num_steps=2))
+    take = gang.begin(small_plan(oracle(), 402, width=320, height=192, num_steps=4))
     take.sample(Notes())
     first = CountingHandle.around(take.handles[0], None)
-    take.handles = [first, *(CountingHandle.around(other, first) for other in take.handles[1:])]
+    for track in take.tracks:
+        track.handle = CountingHandle.around(track.handle, first) if track.segment else first
     notes = Notes()
     take.deliver(order("videos/clip/paced.mp4"), notes)
     assert len(first.under_way) > 10

@@ -38,6 +38,8 @@ NOT_NUMERIC = [
     "boundary.overlap_frames=8",
     "noise.shared_dc_latent_frames=9",
     "engine.device=cpu",
+    "quality.gate=false",
+    "quality.max_black_share=1",
     "engine.gaussian.channels=4",
 ]
 

@@ -40,26 +40,6 @@ def test_so_it_is_with_either_solver_and_with_guidance(solver: str, guidance_sca
     assert torch.equal(sample_in_segments(plan, engine, 5, random.Random(0)), expected)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_segment_restored_in_the_middle_gives_the_same_bits(mode: str) -> None:
-    engine = small_gaussian()
-    plan = small_plan(engine, 301, mode=mode)
-    expected = reference.sample(plan, engine)
-    embeds = reference.encode_prompts(plan, engine)
-
-    def lose_and_restore(samplers: list[SegmentSampler]) -> None:
-        for place, lost in enumerate(samplers):
-            if lost.step in {1, 4}:
-                span = lost.owned
-                fresh = SegmentSampler(plan, lost.partition, lost.segment, engine, embeds)
-                fresh.step = lost.step
-                fresh.restore(lost.step, lost.latents(span), lost.history(span))
-                samplers[place] = fresh
-
-    got = sample_in_segments(plan, engine, 3, random.Random(1), before_step=lose_and_restore)
-    assert torch.equal(got, expected)
-
-
 def test_modes_differ_from_each_other_but_not_where_there_is_one_window() -> None:
     engine = small_gaussian()
     long = [reference.sample(small_plan(engine, 121, mode=mode), engine) for mode in MODES]

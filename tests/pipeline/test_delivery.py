@@ -12,7 +12,7 @@ from pipeline import reference
 from pipeline.delivery import DeliveryOrder, VideoDelivery
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.encoding.provenance import Provenance
-from pipeline.errors import EncodeError
+from pipeline.errors import EncodeError, QualityError
 from storage.local import LocalStore
 from tests.plans import MODES, small_gaussian, small_plan
 
@@ -91,3 +91,30 @@ def test_too_few_slots_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(EncodeError, match="got 37 frames, expected 121"):
         delivery.finish(LocalStore(tmp_path / "store"))
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_a_video_without_a_picture_is_not_uploaded(tmp_path: Path) -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 34)
+    (tmp_path / "scratch").mkdir()
+    delivery = VideoDelivery(plan, ORDER, engine, tmp_path / "scratch")
+    delivery.push(torch.zeros(plan.boundary.num_slots, *plan.latent_shape))
+    store = LocalStore(tmp_path / "store")
+    with pytest.raises(QualityError, match=r"flat_share = 1: over quality\.max_flat_share = 0\.5"):
+        delivery.finish(store)
+    assert list(store.list_keys("")) == []
+    delivery.abandon()
+
+
+def test_what_is_delivered_says_how_good_it_is(tmp_path: Path) -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 121, mode="none")
+    latents = torch.randn(plan.boundary.num_slots, *plan.latent_shape)
+    delivery = VideoDelivery(plan, ORDER, engine, tmp_path)
+    delivery.push(latents)
+    quality = delivery.finish(LocalStore(tmp_path / "store")).quality
+    assert quality is not None
+    assert quality.num_frames == 121
+    # 31 latent frames in windows of 9: the first whole, then 8 new ones each.
+    assert quality.num_joins == 3
+    assert quality.health.flat_share == 0.0

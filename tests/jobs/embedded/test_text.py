@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from jobs.embedded.recipe import Recipe
-from jobs.embedded.text import build_text_encoder, embed_prompts, train_tokenizer
+from jobs.embedded.text import build_text_encoder, embed_tokens, tokenize, train_tokenizer
 from pipeline.world import caption, sample_scene
 
 
@@ -31,7 +31,7 @@ def test_peoples_own_words_have_tokens(tokenizer):
 def test_embeddings_are_zero_beyond_the_prompt(tokenizer):
     torch.manual_seed(0)
     encoder = build_text_encoder(Recipe().text, len(tokenizer)).eval()
-    short, empty = embed_prompts(encoder, tokenizer, ["a red ball", ""], 16)
+    short, empty = embed_tokens(encoder, tokenize(tokenizer, ["a red ball", ""], 16))
     assert short.shape == (16, Recipe().text.d_model)
     end = len(tokenizer("a red ball").input_ids)
     assert end == 4

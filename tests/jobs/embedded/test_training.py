@@ -1,13 +1,17 @@
 """Training goes downhill, and a resumed run is the run that never stopped."""
 
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from jobs.embedded import stages
 from jobs.embedded.autoencoder import AutoencoderStage
+from jobs.embedded.footage import Footage
 from jobs.embedded.latents import LatentCache
 from jobs.embedded.recipe import Recipe
 from jobs.embedded.text import train_tokenizer
@@ -15,13 +19,15 @@ from jobs.embedded.training import Budget, Schedule, Trainer
 from jobs.embedded.transformer import TransformerStage
 
 FLAT = Schedule(learning_rate=3e-3, ema=0.9)
+CPU = torch.device("cpu")
 
 
 def trainer_of(kind: str, recipe: Recipe, run: Path, folder: Path) -> Trainer:
     if kind == "autoencoder":
-        return Trainer(AutoencoderStage(recipe, run), FLAT, folder)
-    cache = LatentCache(run, recipe)
-    return Trainer(TransformerStage(recipe, cache, train_tokenizer(recipe.text)), FLAT, folder)
+        return Trainer(AutoencoderStage(recipe, Footage(run, recipe), CPU), FLAT, folder)
+    tokenizer = train_tokenizer(recipe.text)
+    stage = TransformerStage(recipe, LatentCache(run, recipe), tokenizer, CPU)
+    return Trainer(stage, FLAT, folder)
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "transformer"])
@@ -54,8 +60,18 @@ def test_a_resumed_run_is_bit_identical(kind: str, recipe: Recipe, run: Path, tm
 
 def test_a_used_up_budget_trains_no_further(recipe: Recipe, run: Path, tmp_path: Path):
     shutil.copytree(run, tmp_path / "run")
-    trainer = stages.train_transformer(recipe, tmp_path / "run", Budget(steps=6))
-    assert trainer.step == 6
+    assert stages.train_transformer(recipe, tmp_path / "run", Budget(steps=6))
+    state = torch.load(tmp_path / "run" / "transformer.pt", weights_only=True)
+    assert state["step"] == 6
+
+
+def test_a_piece_pauses_and_the_next_goes_on(recipe: Recipe, run: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "run")
+    paused = Budget(steps=8, pause_at_s=time.monotonic())
+    assert not stages.train_transformer(recipe, tmp_path / "run", paused)
+    assert stages.train_transformer(recipe, tmp_path / "run", Budget(steps=8))
+    state = torch.load(tmp_path / "run" / "transformer.pt", weights_only=True)
+    assert state["step"] == 8
 
 
 def test_the_rate_warms_up_and_ends_at_zero():
@@ -72,4 +88,36 @@ def test_a_cache_goes_on_where_it_stopped(recipe: Recipe, run: Path, tmp_path: P
     (tmp_path / "run" / "latents.count").write_text("2")
     stages.fill_latents(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "latents.npy").read_bytes() == whole
-    assert LatentCache(tmp_path / "run", recipe).count == recipe.latents.clips
+    assert LatentCache(tmp_path / "run", recipe).count == recipe.footage.clips
+
+
+def test_footage_goes_on_where_it_stopped(recipe: Recipe, run: Path, tmp_path: Path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "footage.count").unlink()
+    footage = Footage(tmp_path / "run", recipe)
+    with pytest.raises(RuntimeError, match="stopped at clip 4"), footage.filling():
+        footage.wait_for(recipe.footage.clips + 1)
+    with footage.filling():
+        footage.wait_for(recipe.footage.clips)
+    assert (tmp_path / "run" / "footage.npy").read_bytes() == (run / "footage.npy").read_bytes()
+
+
+def test_footage_of_another_recipe_is_refused(recipe: Recipe, run: Path):
+    other = replace(recipe, footage=replace(recipe.footage, clips=5))
+    with pytest.raises(ValueError, match="expected"):
+        Footage(run, other)
+
+
+def test_windows_are_cut_from_where_they_should_be(recipe: Recipe, run: Path):
+    cache = LatentCache(run, recipe)
+    cache.load(CPU)
+    stored = np.load(run / "latents.npy")
+    rng = np.random.default_rng(0)
+    for interior, allowed in ((0.0, {0}), (1.0, {1, 2})):
+        clips, windows = cache.windows(rng, 20, 2, interior)
+        seen = set()
+        for clip, window in zip(clips, windows.numpy(), strict=True):
+            found = {k for k in range(3) if np.array_equal(stored[clip, k : k + 2], window)}
+            assert found <= allowed
+            seen |= found
+        assert seen == allowed

@@ -1,0 +1,209 @@
+"""The actors of a gang and the room they have: started, replaced one by one, ended together.
+
+A place is a bundle of the placement group. Whoever dies in it is replaced in it. When its node is
+gone Ray moves the bundle to another node if there is room; if not, the place stays empty and the
+gang renders on with fewer actors until there is. Should another actor die before that, the others
+move to a smaller group.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import ray
+
+from actors.cluster import cluster_resources
+from actors.failures import RAY_FAILURES, GangBrokenError, SegmentDiedError, in_short
+from actors.handles import SegmentHandle, close_all, wait_for
+from actors.nodes import living_nodes
+from actors.placement import node_of_bundles, release, reserve, share_out
+from pipeline.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ray import ObjectRef
+    from ray.util.placement_group import PlacementGroup
+
+    from actors.placement import GangOptions
+    from pipeline.engines.registry import EngineOptions
+    from pipeline.stores import StoreFactory
+
+logger = logging.getLogger("nightreel.crew")
+
+# How long Ray may take to find another node for a lost bundle before the gang goes on without it.
+MOVE_TIMEOUT_S = 10.0
+_POLL_S = 0.2
+
+
+class Crew:
+    """Warm actors in a placement group."""
+
+    def __init__(
+        self, engine: EngineOptions, options: GangOptions, store: StoreFactory, name: str
+    ) -> None:
+        """Reserve the room and start the actors; they load their engines.
+
+        Raises:
+            ClusterError: no room on the cluster, or an actor could not start.
+            WeightsError: the engine's weights are missing or damaged.
+        """
+        self._engine, self._options, self._store, self._name = engine, options, store, name
+        self._share = share_out(options, cluster_resources())
+        self._group: PlacementGroup | None = reserve(self._share, options.placement_timeout_s)
+        self._where: dict[int, tuple[str, int]] = {}
+        self._members = {place: self._start(place) for place in range(self._share.num_actors)}
+        try:
+            self._locate(self._members.values())
+        except SegmentDiedError as error:
+            self.close()
+            raise ClusterError(f"no actor could load the engine: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def handles(self) -> list[SegmentHandle]:
+        """The actors, in the order of their places."""
+        return [self._members[place] for place in sorted(self._members)]
+
+    def replace(self, handle: SegmentHandle) -> SegmentHandle:
+        """End an actor, whatever it is doing, and start another in its place; does not wait.
+
+        Raises:
+            GangBrokenError: Ray starts nobody in a group that has lost a bundle.
+        """
+        handle.kill()
+        if not self._is_whole():
+            self._members.pop(handle.place, None)
+            raise GangBrokenError(f"{handle.name}: its placement group has lost a node")
+        fresh = self._start(handle.place)
+        self._members[handle.place] = fresh
+        return fresh
+
+    def located(self, handle: SegmentHandle, node: str, pid: int) -> None:
+        """An actor has said where it runs."""
+        self._where[handle.place] = node, pid
+        logger.info("%s: node %s, process %d", handle.name, node[:8], pid)
+
+    def node_of(self, handle: SegmentHandle) -> str | None:
+        """The node of an actor's place, if it is known."""
+        node, _ = self._where.get(handle.place, (None, 0))
+        return node
+
+    def pid_of(self, place: int) -> int | None:
+        """The process that was last known in a place."""
+        _, pid = self._where.get(place, ("", None))
+        return pid
+
+    def heal(self, limit_s: float) -> None:
+        """Find out who is left, replace the others where there is room, go on without the rest.
+
+        Args:
+            limit_s: how long a living actor may take to answer.
+        """
+        answers = {place: handle.identity() for place, handle in self._members.items()}
+        ray.wait(list(answers.values()), num_returns=len(answers), timeout=limit_s)
+        for place, answer in answers.items():
+            if not self._has_answered(place, answer):
+                self._members.pop(place).kill()
+                self._where.pop(place, None)
+        self.refill(MOVE_TIMEOUT_S)
+        if not self._is_whole() and self._placed(self._empty_places()):
+            self._regroup()
+
+    def refill(self, wait_s: float = 0.0) -> None:
+        """Start actors in empty places, if the group has all its bundles within ``wait_s``."""
+        empty, end_s = self._empty_places(), time.monotonic() + wait_s
+        while empty and not self._is_whole():
+            if time.monotonic() >= end_s:
+                logger.warning("no room for %d of %d actors", len(empty), self._share.num_actors)
+                return
+            time.sleep(_POLL_S)
+        self._members |= self._located({place: self._start(place) for place in empty})
+
+    def close(self) -> None:
+        """End the actors and give the room back; nothing if that is done already."""
+        group, self._group = self._group, None
+        if group is not None:
+            close_all(self.handles)
+            self._members.clear()
+            release(group)
+
+    def _regroup(self) -> None:
+        """A group of the size that there is room for, in place of one that waits for a node.
+
+        Ray starts nobody in a group that has lost a bundle, not even in the others.
+        """
+        assert self._group is not None, "the crew has gone home"
+        count = len(self._members) + len(self._placed(self._empty_places()))
+        logger.warning("a new placement group, of %d actors", count)
+        close_all(self.handles)
+        self._members.clear()
+        release(self._group)
+        self._share = replace(self._share, num_actors=count)
+        self._group = reserve(self._share, self._options.placement_timeout_s)
+        self.refill()
+
+    def _start(self, place: int) -> SegmentHandle:
+        assert self._group is not None, "the crew has gone home"
+        return SegmentHandle.start(
+            f"{self._name}/actor-{place:03d}",
+            self._group,
+            place,
+            num_cpus=self._share.num_cpus,
+            num_gpus=self._share.num_gpus,
+            threads=self._options.threads_per_actor,
+            engine=self._engine,
+            store=self._store,
+        )
+
+    def _locate(self, handles: Iterable[SegmentHandle]) -> None:
+        """Wait until these have loaded their engines."""
+        handles = list(handles)
+        places = wait_for(
+            [handle.identity() for handle in handles],
+            timeout_s=self._options.load_timeout_s,
+            doing="loading the engine",
+        )
+        for handle, (node, pid) in zip(handles, places, strict=True):
+            self.located(handle, node, pid)
+
+    def _located(self, fresh: dict[int, SegmentHandle]) -> dict[int, SegmentHandle]:
+        """Those of new actors that have loaded their engines; the others are ended."""
+        alive = {}
+        for place, handle in fresh.items():
+            try:
+                self._locate([handle])
+            except SegmentDiedError as error:
+                logger.warning("%s: not replaced: %s", handle.name, error)
+                handle.kill()
+            else:
+                alive[place] = handle
+        return alive
+
+    def _has_answered(self, place: int, answer: ObjectRef[tuple[str, int]]) -> bool:
+        try:
+            node, pid = ray.get(answer, timeout=0)
+        except RAY_FAILURES as error:
+            logger.warning("%s is gone: %s", self._members[place].name, in_short(error))
+            return False
+        self.located(self._members[place], node, pid)
+        return node in living_nodes()
+
+    def _empty_places(self) -> list[int]:
+        return [place for place in range(self._share.num_actors) if place not in self._members]
+
+    def _is_whole(self) -> bool:
+        return len(self._placed([*range(self._share.num_actors)])) == self._share.num_actors
+
+    def _placed(self, places: list[int]) -> list[int]:
+        """Those of the places whose bundle is on a node that lives."""
+        if not places:
+            return []
+        assert self._group is not None, "the crew has gone home"
+        nodes, living = node_of_bundles(self._group), living_nodes()
+        return [place for place in places if nodes.get(place) in living]

@@ -1,0 +1,1 @@
+"""Random faults, and what they cost."""

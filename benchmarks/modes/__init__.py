@@ -1,0 +1,1 @@
+"""What the embedded model's joins look like in each boundary mode."""

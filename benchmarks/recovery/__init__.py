@@ -1,0 +1,1 @@
+"""What snapshots and retained boundaries cost while nothing fails."""

@@ -1,0 +1,94 @@
+"""A video that the quality gate refuses is made once more, with settings that are surer and slower.
+
+What is safe: new actors, so that nothing of a process gone wrong is left; the model in ``float32``,
+so that nothing overflows; and Euler's method, which extrapolates nothing. Everything else is as the
+row asked: the same seed, prompts, steps and windows. A video made so says it in its sidecar
+(``safe_settings``), with the options that were in force. If the gate refuses that too, the row
+fails by name.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pipeline.errors import NotFiniteError, QualityError
+from pipeline.plan import plan_video
+from pipeline.solvers import SamplerOptions
+from storage import keys
+
+if TYPE_CHECKING:
+    from actors.take import Watcher
+    from jobs.settings import JobConfig
+    from jobs.studio import Studio
+    from jobs.triage import ToRender
+    from pipeline.delivery import Delivered, DeliveryOrder
+    from pipeline.plan import VideoPlan
+    from pipeline.stores import ObjectStore
+
+logger = logging.getLogger("nightreel.second_take")
+
+# What the model or its arithmetic did to a video, and not a process that died.
+WORTH_A_SECOND_TAKE = (NotFiniteError, QualityError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A delivered video, and how it was made in the end.
+
+    Attributes:
+        row: the row, with the plan that was carried out.
+        config: the configuration that was in force.
+        delivered: what lies in the store.
+        is_safe: whether it took the safe settings.
+    """
+
+    row: ToRender
+    config: JobConfig
+    delivered: Delivered
+    is_safe: bool
+
+
+def make(
+    studio: Studio,
+    row: ToRender,
+    config: JobConfig,
+    order: DeliveryOrder,
+    *,
+    watcher: Watcher,
+    store: ObjectStore,
+) -> Made:
+    """Render a video, and once more with safe settings if the quality gate refuses it.
+
+    Raises:
+        QualityError: it refuses both.
+        NightreelError: the video can't be made, or the cluster can't serve.
+    """
+    try:
+        delivered = studio.render(row.plan, order, watcher)
+    except WORTH_A_SECOND_TAKE as error:
+        logger.warning("video '%s': %s; once more with safe settings", row.plan.request.id, error)
+    else:
+        return Made(row=row, config=config, delivered=delivered, is_safe=False)
+    # Whatever was kept of the first take would bring its faults into the second.
+    for key in list(store.list_keys(keys.checkpoints(row.plan.request.id, row.fingerprint))):
+        store.delete(key)
+    safe_row, safe_config = replace(row, plan=_safe_plan(row)), safe(config)
+    delivered = studio.render_with(safe_config, safe_row.plan, order, watcher)
+    return Made(row=safe_row, config=safe_config, delivered=delivered, is_safe=True)
+
+
+def safe(config: JobConfig) -> JobConfig:
+    """The same configuration with the safe settings."""
+    return replace(
+        config,
+        engine=replace(config.engine, dtype="float32"),
+        sampler=SamplerOptions(solver="euler"),
+    )
+
+
+def _safe_plan(row: ToRender) -> VideoPlan:
+    plan = row.plan
+    options = replace(plan.options, sampler=SamplerOptions(solver="euler"))
+    return plan_video(plan.request, plan.engine, options)
