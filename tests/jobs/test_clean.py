@@ -47,7 +47,9 @@ def film(store: Store, video_id: str, fingerprint: str, **changes: str) -> Ledge
     return Ledger(store).append(replace(record, **changes))  # type: ignore[arg-type]
 
 
-def checkpoint(store: Store, video_id: str, fingerprint: str, name: str = "step-000020/slots-0-8") -> str:
+def checkpoint(
+    store: Store, video_id: str, fingerprint: str, name: str = "step-000020/slots-0-8"
+) -> str:
     key = keys.checkpoint(video_id, fingerprint, name)
     store.put_bytes(key, b"12345678", overwrite=True)
     return key
