@@ -116,8 +116,7 @@ class Desk:
     def _taken_up(self, row: ToRender) -> ToRender | AlreadyThere:
         """Clear away what a dead driver's uploads left, or find that only its record is missing."""
         video_id = row.plan.request.id
-        for prefix in (keys.videos_of(video_id), keys.checkpoints_of(video_id)):
-            self._store.sweep_unfinished(-CLOCK_SKEW_S, prefix)
+        self._sweep(video_id)
         found = adopted(self._store, video_id, row.fingerprint)
         if found is None:
             return row
@@ -126,6 +125,11 @@ class Desk:
             replace(found, kept=kept, finished_at=_text(datetime.now(UTC))), row.last_attempt
         )
         return AlreadyThere(record=record, is_current=True, last_attempt=record.attempt)
+
+    def _sweep(self, video_id: str) -> None:
+        """Give up uploads of a video that nobody completes, now that it is this driver's."""
+        for prefix in (keys.videos_of(video_id), keys.checkpoints_of(video_id)):
+            self._store.sweep_unfinished(-CLOCK_SKEW_S, prefix)
 
     def _render(self, row: ToRender, heartbeat: Heartbeat) -> bool:
         """Render one video and write its ledger record, whatever became of it.
@@ -145,24 +149,31 @@ class Desk:
             return False
         except NightreelError as error:
             record = self._failed(row, error)
-        record = self._ledger.settle(
-            replace(
-                record,
-                started_at=_text(started_at),
-                finished_at=_text(datetime.now(UTC)),
-                engine=row.plan.engine.name,
-                numerics_version=NUMERICS_VERSION,
-            ),
-            row.last_attempt,
+        mine = replace(
+            record,
+            started_at=_text(started_at),
+            finished_at=_text(datetime.now(UTC)),
+            engine=row.plan.engine.name,
+            numerics_version=NUMERICS_VERSION,
         )
-        is_rendered = record.state == "rendered"
-        if is_rendered:
-            self.summary.rendered.append(record.id)
-            self._retention.tidy(record.id, record.fingerprint)
-        else:
-            self.summary.failed[record.id] = f"{record.error}: {record.message}"
+        record = self._ledger.settle(mine, row.last_attempt)
+        if replace(record, attempt=0) != mine:
+            self.progress.video_left(record.id, "another driver has delivered it meanwhile")
+            self._skip(AlreadyThere(record=record, is_current=True, last_attempt=record.attempt))
+            return True
+        self._note(record)
         self.progress.video_finished(record, time.monotonic() - started_s)
-        return is_rendered
+        return record.state == "rendered"
+
+    def _note(self, record: LedgerRecord) -> None:
+        """Note what became of a video, and let go of what it needs no more."""
+        if record.state == "failed":
+            self.summary.failed[record.id] = f"{record.error}: {record.message}"
+            return
+        self.summary.rendered.append(record.id)
+        self._retention.after_delivery(record.id, record.fingerprint)
+        # An upload whose very beginning got no answer is known to nobody.
+        self._sweep(record.id)
 
     def _delivered(self, row: ToRender, heartbeat: Heartbeat) -> LedgerRecord:
         """Media, then sidecar; the record is what the ledger will say, and is true."""
@@ -183,9 +194,9 @@ class Desk:
 
     def _failed(self, row: ToRender, error: NightreelError) -> LedgerRecord:
         video_id = row.plan.request.id
-        if isinstance(error, StoreFullError):
-            # Its latents may be what took the room that the next video needs.
-            self._retention.tidy(video_id, row.fingerprint)
+        # Its latents may be what took the room that the next video needs.
+        is_full = isinstance(error, StoreFullError)
+        self._retention.after_failure(video_id, row.fingerprint, is_full=is_full)
         return LedgerRecord(
             id=video_id,
             state="failed",

@@ -27,7 +27,7 @@ class Retention:
         """The prefix under which something of a finished video stays; ``None`` if nothing does."""
         return keys.checkpoints(video_id, fingerprint) if self._options.keeps_for_good else None
 
-    def tidy(self, video_id: str, fingerprint: str) -> None:
+    def after_delivery(self, video_id: str, fingerprint: str) -> None:
         """Remove what need not be kept, now that the ledger has the video."""
         prefix = keys.checkpoints(video_id, fingerprint)
         found = {key: _step_of(key, prefix) for key in self._store.list_keys(prefix)}
@@ -38,10 +38,19 @@ class Retention:
             if keeps != "always":
                 self._store.delete(key)
 
+    def after_failure(self, video_id: str, fingerprint: str, *, is_full: bool) -> None:
+        """Remove what a failed video leaves, if so set or if the store has no room for others."""
+        if is_full or self._options.keep_checkpoints == "until_failed":
+            self._remove(video_id, fingerprint)
+
     def tidy_leftovers(self, record: LedgerRecord) -> None:
         """Do what a driver left undone that died right after writing this record."""
         if record.kept is None and self._begun(record.id, record.fingerprint):
-            self.tidy(record.id, record.fingerprint)
+            self._remove(record.id, record.fingerprint)
+
+    def _remove(self, video_id: str, fingerprint: str) -> None:
+        for key in list(self._store.list_keys(keys.checkpoints(video_id, fingerprint))):
+            self._store.delete(key)
 
     def _begun(self, video_id: str, fingerprint: str) -> bool:
         """Whether anything of a video lay there when this was asked first: one listing for all."""

@@ -37,11 +37,11 @@ class OutputOptions:
         keep_latents: retention of the finished latents: ``never`` stored at all, ``until_done`` so
             that a lost decoder need not sample again, or ``always``.
         keep_checkpoints: retention of what a video in the making is taken up from: ``until_done``,
-            or ``always``. What failed or was given up is there until ``nightreel clean``.
+            so that the next run goes on where a failure was, ``until_failed``, or ``always``.
     """
 
     keep_latents: Literal["never", "until_done", "always"] = "until_done"
-    keep_checkpoints: Literal["until_done", "always"] = "until_done"
+    keep_checkpoints: Literal["until_failed", "until_done", "always"] = "until_done"
 
     @property
     def keeps_for_good(self) -> bool:

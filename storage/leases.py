@@ -147,28 +147,24 @@ class Lease:
         return True
 
     def renew(self) -> bool:
-        """Give a sign of life; false, and ``lost``, if another driver has the video.
+        """Give a sign of life; false, and ``lost``, if another driver has had the video since.
 
-        A lease that ran out but that nobody took is simply renewed.
+        A lease that ran out but that nobody took is simply renewed. Where nothing is left of it,
+        another driver is done with the video.
 
         Raises:
             StoreError: the store refused; nothing is known of the lease.
         """
-        for _ in range(_READ_TRIES):
-            if self.lost:
-                break
-            number, newest = newest_of(self._store, self.video_id)
-            if newest is not None and newest.token == self._token:
-                if self._write(number + 1, "held"):
-                    self._number = number + 1
-                    self._prune(number)
-                    return True
-            elif newest is not None and not newest.is_free():
-                self.lost = True
-            elif self.claim(max(number, self._number) + 1):
-                return True
-        self.lost = True
-        return False
+        if self.lost:
+            return False
+        number, newest = newest_of(self._store, self.video_id)
+        is_mine = newest is not None and newest.token == self._token
+        if is_mine and self._write(number + 1, "held"):
+            self._number = number + 1
+            self._prune(number)
+        else:
+            self.lost = True
+        return not self.lost
 
     def release(self, *, done: bool) -> None:
         """Give the video back.

@@ -46,7 +46,7 @@ LOG = logging.getLogger("nightreel.storage.s3")
 WRITE_ATTEMPTS: Final = 5
 DOWNLOAD_BYTES: Final = 16 << 20
 # Whoever checks wants an answer now: a night is not at stake yet.
-CHECK_ATTEMPTS: Final = 3
+CHECK_ATTEMPTS: Final = 5
 CHECK_KEY: Final = ".nightreel-check"
 _ONLY_NEW: Final[dict[str, Any]] = {"IfNoneMatch": "*"}
 

@@ -8,9 +8,11 @@ with FaultProxy(server.endpoint_url) as proxy:
 from __future__ import annotations
 
 import http.client
+import random
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HANG_S = 60.0
+DELAY_S = 0.3
+
+
+Action = Literal["refuse", "reset", "lose", "truncate", "corrupt", "delay", "hang"]
+LOT: tuple[Action, ...] = ("refuse", "reset", "lose", "truncate", "delay")
 
 
 @dataclass(slots=True)
@@ -30,15 +37,15 @@ class Fault:
     Attributes:
         action: ``refuse`` answers ``status`` and ``code`` itself; ``reset`` cuts the connection
             before the server hears of the request, ``lose`` after it has done it; ``truncate``
-            cuts the answer's body in half; ``corrupt`` flips a bit in the request's body; ``hang``
-            keeps the request and sets ``reached``.
+            cuts the answer's body in half; ``corrupt`` flips a bit in the request's body; ``delay``
+            lets it wait; ``hang`` keeps the request and sets ``reached``.
         method, path: which requests; any if empty. ``path`` is a part of path and query.
         status, code: of the answer to ``refuse``.
         times: how often.
         skip: how many fitting requests pass before.
     """
 
-    action: Literal["refuse", "reset", "lose", "truncate", "corrupt", "hang"]
+    action: Action
     method: str = ""
     path: str = ""
     status: int = 503
@@ -59,6 +66,9 @@ class FaultProxy:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._random = random.Random(0)
+        self._share = 0.0
+        self.caused: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()
         proxy = self
 
@@ -84,18 +94,34 @@ class FaultProxy:
             self._faults.append(fault)
         return fault
 
+    def make_faulty(self, share: float, seed: int) -> None:
+        """From now on, let this share of all requests go wrong, each in a way drawn by lot."""
+        with self._lock:
+            self._share, self._random = share, random.Random(seed)
+
     def next_fault(self, method: str, path: str) -> Fault | None:
         with self._lock:
             self.seen[method] += 1
-            for fault in self._faults:
-                if not fault.fits(method, path):
-                    continue
-                if fault.skip:
-                    fault.skip -= 1
-                elif fault.times:
-                    fault.times -= 1
-                    return fault
+            fault = self._asked_for(method, path) or self._by_lot()
+            if fault:
+                self.caused[fault.action] += 1
+            return fault
+
+    def _asked_for(self, method: str, path: str) -> Fault | None:
+        for fault in self._faults:
+            if not fault.fits(method, path):
+                continue
+            if fault.skip:
+                fault.skip -= 1
+            elif fault.times:
+                fault.times -= 1
+                return fault
         return None
+
+    def _by_lot(self) -> Fault | None:
+        if self._random.random() >= self._share:
+            return None
+        return Fault(self._random.choice(LOT))
 
     def hang(self, fault: Fault) -> None:
         fault.reached.set()
@@ -130,6 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault and action == "hang":
             self.owner.hang(fault)
+        if action == "delay":
+            time.sleep(DELAY_S)
         if action in {"reset", "hang"}:
             self._cut()
             return

@@ -191,10 +191,23 @@ def test_clocks_may_be_apart_by_minutes(folder: LocalStore, hours: float, taken:
 def test_a_lease_that_ran_out_unnoticed_is_renewed(folder: LocalStore) -> None:
     lease = leases_at(folder).acquire("a", "f1")
     assert lease is not None
-    for key in list(folder.list_keys(keys.LEASES)):
-        folder.delete(key)
+    rewrite(folder, renewed_at=datetime.now(UTC) - timedelta(hours=2))
     assert lease.renew()
     assert leases_at(folder).acquire("a", "f1") is None
+
+
+def test_a_lease_that_was_taken_over_and_is_over_is_lost(folder: LocalStore) -> None:
+    """Whoever took it over is done, and has left nothing; going on would do it all again."""
+    lease = leases_at(folder).acquire("a", "f1")
+    assert lease is not None
+    rewrite(folder, renewed_at=datetime.now(UTC) - timedelta(hours=2))
+    taken = leases_at(folder).acquire("a", "f1")
+    assert taken is not None
+    taken.release(done=True)
+    assert list(folder.list_keys(keys.LEASES)) == []
+    assert not lease.renew()
+    lease.release(done=False)
+    assert list(folder.list_keys(keys.LEASES)) == []
 
 
 def test_a_dead_process_of_this_machine_holds_nothing(folder: LocalStore) -> None:
@@ -250,10 +263,10 @@ def test_a_taken_number_is_no_lease(folder: LocalStore, monkeypatch: pytest.Monk
 
     lease = leases_at(folder).acquire("a", "f1")
     assert lease is not None
-    lease.release(done=False)
     monkeypatch.setattr(LocalStore, "put_bytes", taken)
-    assert leases_at(folder).acquire("a", "f1") is None
+    assert leases_at(folder).acquire("b", "f1") is None
     assert lease.renew() is False
+    assert lease.lost
 
 
 @pytest.mark.parametrize(
