@@ -50,6 +50,7 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.seams
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.actors
+	$(BIN)/python -m benchmarks.recovery
 
 FAULTS ?= 40
 SEED   ?= 0

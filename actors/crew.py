@@ -2,21 +2,19 @@
 
 A place is a bundle of the placement group. Whoever dies in it is replaced in it. When its node is
 gone Ray moves the bundle to another node if there is room; if not, the place stays empty and the
-gang renders on with fewer actors until there is. Should another actor die before that, the others
-move to a smaller group.
+gang renders on with fewer actors until there is.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import ray
 
 from actors.cluster import cluster_resources
-from actors.failures import RAY_FAILURES, GangBrokenError, SegmentDiedError, in_short
+from actors.failures import RAY_FAILURES, SegmentDiedError, in_short
 from actors.handles import SegmentHandle, close_all, wait_for
 from actors.nodes import living_nodes
 from actors.placement import node_of_bundles, release, reserve, share_out
@@ -71,15 +69,8 @@ class Crew:
         return [self._members[place] for place in sorted(self._members)]
 
     def replace(self, handle: SegmentHandle) -> SegmentHandle:
-        """End an actor, whatever it is doing, and start another in its place; does not wait.
-
-        Raises:
-            GangBrokenError: Ray starts nobody in a group that has lost a bundle.
-        """
+        """End an actor, whatever it is doing, and start another in its place; does not wait."""
         handle.kill()
-        if not self._is_whole():
-            self._members.pop(handle.place, None)
-            raise GangBrokenError(f"{handle.name}: its placement group has lost a node")
         fresh = self._start(handle.place)
         self._members[handle.place] = fresh
         return fresh
@@ -112,18 +103,16 @@ class Crew:
                 self._members.pop(place).kill()
                 self._where.pop(place, None)
         self.refill(MOVE_TIMEOUT_S)
-        if not self._is_whole() and self._placed(self._empty_places()):
-            self._regroup()
 
     def refill(self, wait_s: float = 0.0) -> None:
-        """Start actors in empty places, if the group has all its bundles within ``wait_s``."""
+        """Start actors in empty places that have room, which Ray may take ``wait_s`` to find."""
         empty, end_s = self._empty_places(), time.monotonic() + wait_s
-        while empty and not self._is_whole():
+        while (placed := self._placed(empty)) != empty:
             if time.monotonic() >= end_s:
-                logger.warning("no room for %d of %d actors", len(empty), self._share.num_actors)
-                return
+                logger.warning("no room for %d actors", len(empty) - len(placed))
+                break
             time.sleep(_POLL_S)
-        self._members |= self._located({place: self._start(place) for place in empty})
+        self._members |= self._located({place: self._start(place) for place in placed})
 
     def close(self) -> None:
         """End the actors and give the room back; nothing if that is done already."""
@@ -132,21 +121,6 @@ class Crew:
             close_all(self.handles)
             self._members.clear()
             release(group)
-
-    def _regroup(self) -> None:
-        """A group of the size that there is room for, in place of one that waits for a node.
-
-        Ray starts nobody in a group that has lost a bundle, not even in the others.
-        """
-        assert self._group is not None, "the crew has gone home"
-        count = len(self._members) + len(self._placed(self._empty_places()))
-        logger.warning("a new placement group, of %d actors", count)
-        close_all(self.handles)
-        self._members.clear()
-        release(self._group)
-        self._share = replace(self._share, num_actors=count)
-        self._group = reserve(self._share, self._options.placement_timeout_s)
-        self.refill()
 
     def _start(self, place: int) -> SegmentHandle:
         assert self._group is not None, "the crew has gone home"
@@ -196,9 +170,6 @@ class Crew:
 
     def _empty_places(self) -> list[int]:
         return [place for place in range(self._share.num_actors) if place not in self._members]
-
-    def _is_whole(self) -> bool:
-        return len(self._placed([*range(self._share.num_actors)])) == self._share.num_actors
 
     def _placed(self, places: list[int]) -> list[int]:
         """Those of the places whose bundle is on a node that lives."""

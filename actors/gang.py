@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from actors.crew import Crew
 from actors.cuts import CheckpointOptions, Cuts
 from actors.failures import GangBrokenError, SegmentDiedError
-from actors.handles import keep, wait_for
+from actors.handles import abandon_all, keep, wait_for
 from actors.losses import Losses
 from actors.segment import Assignment
 from actors.take import Take
@@ -130,8 +130,7 @@ class Gang:
                     logger.warning("%s; the snapshot at step %d is not used", error, base.step)
                     self._discard(order, base)
         finally:
-            for handle in self._handles:
-                handle.abandon()
+            abandon_all(self._handles)
 
     def begin(
         self,

@@ -181,9 +181,15 @@ def keep(value: T) -> ObjectRef[T]:
     return ray.put(value)
 
 
+def abandon_all(handles: Sequence[SegmentHandle]) -> None:
+    """Let the actors forget the video at hand: nothing is written from then on by who answers."""
+    if handles:
+        refs = [handle.abandon() for handle in handles]
+        ray.wait(refs, num_returns=len(refs), timeout=CLOSE_TIMEOUT_S)
+
+
 def close_all(handles: Sequence[SegmentHandle]) -> None:
     """Let the actors tidy up, then end them; one that does not answer is ended all the same."""
-    refs = [handle.abandon() for handle in handles]
-    ray.wait(refs, num_returns=len(refs), timeout=CLOSE_TIMEOUT_S)
+    abandon_all(handles)
     for handle in handles:
         handle.kill()

@@ -56,15 +56,13 @@ def stream(take: Take, order: DeliveryOrder, watcher: Watcher) -> Delivered:
         _await_push(take, pending, watcher, doing)
     delivery = carrier.handle.deliver(carrier.epoch, video)
     delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
-    for handle in take.handles[1:]:
-        handle.abandon()
     return delivered[0]
 
 
 def _await_push(take: Take, pending: list[ObjectRef[int]], watcher: Watcher, doing: str) -> None:
     """Wait for the oldest run of slots, no longer than runs have turned out to take."""
     started_s = time.monotonic()
-    limit_s = take.push_limit.limit_s
+    limit_s = take.guard.push_limit.limit_s
     (num_frames,) = wait_for([pending.pop(0)], timeout_s=limit_s, doing=doing)
-    take.push_limit.learn(time.monotonic() - started_s)
+    take.guard.push_limit.learn(time.monotonic() - started_s)
     watcher.on_frames(num_frames)

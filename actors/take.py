@@ -13,7 +13,6 @@ lose nothing. What it will owe them it computes bit by bit the same.
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,14 +27,14 @@ from actors.failures import (
     in_short,
     reraise,
 )
-from actors.nodes import draining_nodes, living_nodes
+from actors.guard import Guard
+from actors.nodes import living_nodes
 from actors.retained import RetainedBoundaries
 from actors.streaming import finished_slots, stream
 from actors.track import Task
-from actors.watchdog import LearnedLimit, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -54,9 +53,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nightreel.take")
 
-# The loop looks after the living at least so often, and after their nodes half as often.
+# The loop looks after its actors and their nodes at least so often.
 TICK_S = 1.0
-NODES_EVERY_S = 2.0
 
 
 class Watcher(Protocol):
@@ -101,16 +99,10 @@ class Take:
     begins: Callable[[Track, Cuts], ObjectRef[None]]
     next_epoch: Callable[[], int]
     retained: RetainedBoundaries = field(default_factory=RetainedBoundaries)
-    step_limit: LearnedLimit = field(init=False)
-    push_limit: LearnedLimit = field(init=False)
-    _watchdog: Watchdog = field(default_factory=Watchdog)
-    _looked_s: float = 0.0
-    _draining: set[str] = field(default_factory=set)
+    guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
-        floor_s = self.options.min_step_timeout_s
-        self.step_limit = LearnedLimit(self.options.step_timeout_s, floor_s)
-        self.push_limit = LearnedLimit(self.options.decode_timeout_s, floor_s)
+        self.guard = Guard(self.options)
         for track in self.tracks:
             track.owed.append(Task("begin", track.first_step, self.begins(track, self.cuts)))
 
@@ -137,8 +129,7 @@ class Take:
                 self._submit(track)
             for track in self._wait():
                 self._settle(track, watcher)
-            self._look_for_hung_actors()
-            self._look_at_nodes()
+            self._look_after_actors()
             self._prune()
 
     def slots(self) -> Iterator[ObjectRef[NDArray[np.float32]]]:
@@ -269,7 +260,7 @@ class Take:
         track.next_report += 1
         is_new = track.next_report > track.furthest
         track.furthest = max(track.furthest, track.next_report)
-        self.step_limit.learn(report.compute_s + report.save_s)
+        self.guard.step_limit.learn(report.compute_s + report.save_s)
         self.retained.measured(track.segment, report.step, report.sent_bytes)
         for saved in report.saved:
             self.cuts.note(saved)
@@ -322,50 +313,17 @@ class Take:
         finished = [other.furthest for other in self.tracks]
         self.retained.drop_cone(track.segment, track.furthest, finished)
 
-    def _look_for_hung_actors(self) -> None:
-        owed: dict[int, Hashable] = {
-            track.segment: (track.epoch, track.owed[0].kind, track.owed[0].step)
-            for track in self.tracks
-            if track.owed and self._has_inputs(track)
-        }
-        for segment, owed_s in self._watchdog.look(owed, time.monotonic()).items():
-            track = self.tracks[segment]
-            limit_s = self._limit_s(track, track.owed[0])
-            if owed_s > limit_s:
-                self._replace(track, f"hung: no answer in {limit_s:g} s")
+    def _look_after_actors(self) -> None:
+        """Replace who hangs, go back if a node is gone, take a snapshot if one soon will be.
 
-    def _has_inputs(self, track: Track) -> bool:
-        """Whether the oldest call has all that it needs, so that the actor is who is waited for."""
-        task = track.owed[0]
-        if task.kind != "step" or task.step == track.first_step:
-            return True
-        return all(other.furthest >= task.step for other in self._neighbours(track))
-
-    def _limit_s(self, track: Track, task: Task) -> float:
-        match task.kind:
-            case "load":
-                return self.options.load_timeout_s
-            case "flush":
-                return self.options.decode_timeout_s
-            case "ping":
-                return 2.0 * self.push_limit.limit_s
-            case "step" if task.step > track.first_step and not task.saves:
-                return self.step_limit.limit_s
-        return self.options.step_timeout_s
-
-    def _look_at_nodes(self) -> None:
-        """Go back if one is gone; take a snapshot if one soon will be."""
-        if time.monotonic() < self._looked_s + NODES_EVERY_S:
-            return
-        self._looked_s = time.monotonic()
+        Raises:
+            GangBrokenError: a node is gone.
+            SegmentDiedError: a step has cost too many processes.
+        """
+        for track, limit_s in self.guard.hung(self.tracks):
+            self._replace(track, f"hung: no answer in {limit_s:g} s")
         places = [self.crew.node_of(track.handle) for track in self.tracks]
-        nodes = {node for node in places if node is not None}
-        gone = nodes - living_nodes()
-        if gone:
-            raise GangBrokenError(f"video '{self.plan.request.id}': {len(gone)} nodes are gone")
-        warned = (nodes & draining_nodes()) - self._draining
-        if warned:
-            self._draining |= warned
+        if self.guard.look_at_nodes({node for node in places if node is not None}):
             step = max(track.next_submit for track in self.tracks)
             logger.warning("a node is being drained: a snapshot is taken after step %d", step)
             self.cuts.request(step)

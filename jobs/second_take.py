@@ -1,9 +1,9 @@
-"""A video that the quality gate refuses is made once more, with settings that are surer and slower.
+"""A video that overflows, or that the quality gate refuses, is made once more with safe settings.
 
-What is safe: new actors, so that nothing of a process gone wrong is left; the model in ``float32``,
-so that nothing overflows; and Euler's method, which extrapolates nothing. Everything else is as the
-row asked: the same seed, prompts, steps and windows. A video made so says it in its sidecar
-(``safe_settings``), with the options that were in force. If the gate refuses that too, the row
+They are surer and slower: new actors, so that nothing of a process gone wrong is left; the model in
+``float32``, so that nothing overflows; and Euler's method, which extrapolates nothing. Everything
+else is as the row asked: the same seed, prompts, steps and windows. A video made so says it in its
+sidecar (``safe_settings``), with the options that were in force. If that is no better, the row
 fails by name.
 """
 
@@ -59,10 +59,10 @@ def make(
     watcher: Watcher,
     store: ObjectStore,
 ) -> Made:
-    """Render a video, and once more with safe settings if the quality gate refuses it.
+    """Render a video, and once more with safe settings if it is not fit to be seen.
 
     Raises:
-        QualityError: it refuses both.
+        NotFiniteError, QualityError: both times.
         NightreelError: the video can't be made, or the cluster can't serve.
     """
     try:

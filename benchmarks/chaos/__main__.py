@@ -1,4 +1,6 @@
-"""``python -m benchmarks.chaos [--faults N] [--seed N]``: random faults until there were enough.
+"""``python -m benchmarks.chaos [--faults N] [--seed N] [--minutes N] [--record]``.
+
+Random faults until there were enough, or until the time is up; ``--record`` writes the README.
 
 A real Ray cluster of three nodes on this machine, three actors on two of them, the closed-form
 engine. Every video has a few faults at random moments; when it is delivered its finished latents
@@ -9,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
+import os
 import random
 import tempfile
 import time
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 README = Path(__file__).parent / "README.md"
-RECORDED_FAULTS = 200
+DEFAULT_FAULTS = 40
 
 MAX_FAULTS_PER_VIDEO = 5
 NUM_STEPS = 12
@@ -69,7 +73,6 @@ class Toll:
     replayed_steps: int = 0
     returns: int = 0
     restreamed: int = 0
-    steps: int = 0
 
     def add(self, gang: Gang) -> None:
         """What one gang's last video has cost."""
@@ -81,14 +84,17 @@ class Toll:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=RECORDED_FAULTS)
+    parser.add_argument("--faults", type=int, default=DEFAULT_FAULTS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--record", action="store_true")
     arguments = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(message)s")
+    os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
+    logging.getLogger("nightreel").setLevel(logging.ERROR)
     started_s, toll = time.monotonic(), Toll()
     with tempfile.TemporaryDirectory() as folder, nodes_of(2, 1) as (cluster, nodes):
         world = World(StoreConfig(uri=folder), cluster, nodes, random.Random(arguments.seed))  # noqa: S311
-        while toll.faults.total() < arguments.faults:
+        while not is_enough(arguments, toll, time.monotonic() - started_s):
             world.one_video(toll)
             print(
                 f"{toll.faults.total()} faults, {toll.videos} videos delivered, "
@@ -98,10 +104,14 @@ def main() -> None:
         world.close()
     text = table(toll, arguments.seed, time.monotonic() - started_s)
     print(text)
-    if toll.faults.total() >= RECORDED_FAULTS:
+    if arguments.record:
         write_section(README, "table", text)
     if toll.bytes_lost or toll.failed:
         raise SystemExit(1)
+
+
+def is_enough(arguments: argparse.Namespace, toll: Toll, duration_s: float) -> bool:
+    return toll.faults.total() >= arguments.faults or duration_s >= 60 * arguments.minutes
 
 
 class World:

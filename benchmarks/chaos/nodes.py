@@ -23,14 +23,19 @@ QUICK_HEALTH_CHECK = {
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 4,
 }
-# Actors bring processes of their own; spare ones would only cost time.
-NO_SPARE_WORKERS = {"RAY_enable_worker_prestart": "0", "RAY_prestart_worker_first_driver": "0"}
+# Actors bring processes of their own; spare ones would only cost time. Ray runs workers at a
+# niceness of 15: on a busy machine a new one would take a minute to import what it needs.
+QUICK_WORKERS = {
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",
+}
 
 
 @contextmanager
 def nodes_of(*num_cpus: int) -> Iterator[tuple[Cluster, list[Node]]]:
     """A head without CPUs, where the driver is, and a node for each number."""
-    os.environ.update(NO_SPARE_WORKERS)
+    os.environ.update(QUICK_WORKERS)
     cluster = Cluster(
         initialize_head=True,
         head_node_args={

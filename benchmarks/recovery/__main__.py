@@ -42,6 +42,9 @@ WIDTH_PX, HEIGHT_PX = 832, 480
 NUM_FRAMES = 1 + 4 * (18 * 17 - 1)
 NUM_STEPS = 8
 INTERVALS = (0, 4, 1)
+# What is asked is asked of a snapshot every fourth step, which is five times as many as ``auto``
+# takes of steps of ten seconds; one after every step shows the worst.
+ASKED_OF = 4
 MOST_SHARE = 0.02
 OBJECT_STORE_BYTES = 1 << 30
 
@@ -159,13 +162,14 @@ def _table(figures: dict[int, Figures]) -> str:
             f"{stored} | {written} | {got.retained_bytes / mib:.1f} MiB | "
             f"{got.sampling_s:.1f} s ({100 * (got.sampling_s / base_s - 1):+.1f} %) |"
         )
-    worst = max(got.save_share for got in figures.values())
-    verdict = "as asked" if worst <= MOST_SHARE else "MORE than asked"
+    share = figures[ASKED_OF].save_share
+    verdict = "as asked" if share <= MOST_SHARE else "MORE than asked"
     boundary = max(got.sent_bytes for got in figures.values()) / mib
     lines += [
         "",
-        f"Steps are held up by at most {100 * worst:.2f} % (at most {100 * MOST_SHARE:.0f} %: "
-        f"{verdict}). A boundary is at most {boundary:.1f} MiB in one direction.",
+        f"With a snapshot every {ASKED_OF} steps, steps are held up by {100 * share:.2f} % "
+        f"(at most {100 * MOST_SHARE:.0f} %: {verdict}). A boundary is at most {boundary:.1f} MiB "
+        "in one direction.",
     ]
     return "\n".join(lines)
 

@@ -29,7 +29,7 @@ NUM_FRAMES = 402
 
 def large_plan() -> VideoPlan:
     """Pictures large enough for decoding to take a moment."""
-    return plan_of(2, width=320, height=192)
+    return plan_of(4, width=320, height=192)
 
 
 def assert_sampled_once(gang: Gang, notes: Notes, num_segments: int, num_steps: int) -> None:
@@ -71,7 +71,7 @@ def test_the_decoder_s_process_stopped_in_mid_upload(
     ray_cluster: None, tmp_path: Path, how: str
 ) -> None:
     store = SlowStoreConfig(uri=str(tmp_path / "out"), upload_s=8.0)
-    plan = plan_of(2)
+    plan = plan_of(4)
     options = {"min_step_timeout_s": 1.0, "decode_timeout_s": 15.0}
     with gang_of(2, store, every_steps=0, **options) as gang:
         carrier = processes(gang)[0]
@@ -95,7 +95,7 @@ def test_the_decoder_s_process_stopped_in_mid_upload(
 
 @pytest.mark.slow
 def test_a_film_that_can_t_be_delivered_fails_by_name(ray_cluster: None, tmp_path: Path) -> None:
-    store, plan = StoreConfig(uri=str(tmp_path)), plan_of(2)
+    store, plan = StoreConfig(uri=str(tmp_path)), plan_of(4)
     with gang_of(2, store, max_deaths=1) as gang:
         workers = processes(gang)
         notes = Notes(on_encoded=lambda _: workers[0].kill())
