@@ -112,8 +112,8 @@ def test_credentials_that_expire_say_4_in_one_line_and_the_next_run_goes_on(
 ) -> None:
     manifest = write(tmp_path / "manifest.parquet", [row("a", num_frames=37)])
     arguments = render(s3_server, proxy, store, manifest)
-    expired = Fault("refuse", path="/videos/", status=400, code="ExpiredToken", times=10_000)
-    proxy.add(expired)
+    upload = {"method": "POST", "path": "/videos/", "status": 400, "code": "ExpiredToken"}
+    expired = proxy.add(Fault("refuse", times=10_000, **upload))  # type: ignore[arg-type]
     with program(tmp_path / "scratch", *arguments) as run:
         assert run.wait() == 4, run.said
         told = [line for line in run.said.splitlines() if line.startswith("nightreel: ")]
