@@ -29,7 +29,7 @@ README, MANIFEST, PICTURE = HERE / "README.md", HERE / "videos.jsonl", HERE / "j
 FOLDER = Path("out/modes")
 
 # How many of the manifest's videos are made in each mode: eight where a claim of 5 % is made.
-NUM_VIDEOS = {"halo": 8, "consensus": 2, "decay": 4, "none": 4}
+NUM_VIDEOS = {"halo": 8, "consensus": 1, "decay": 3, "none": 3}
 ACTORS = ("gang.actors=2", "gang.threads_per_actor=1")
 
 BAND = (0.95, 1.05)

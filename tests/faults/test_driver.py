@@ -32,6 +32,8 @@ SETTINGS = (
     "engine.gaussian.window_cost_s=0.02",
     "checkpoint.every_steps=2",
     "output.keep_latents=always",
+    # A killed driver gives no sign of life; the next one need not wait a minute to believe it.
+    "lease.ttl_s=3",
 )
 MOST_RUNS = 8
 

@@ -19,10 +19,12 @@ from pipeline.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from storage import backoff, s3, s3_object, s3_upload
+from storage import backoff, keys, s3, s3_object, s3_upload
+from storage.leases import LeaseOptions, Leases
 from storage.ledger import Ledger
 from storage.open import open_store
 from storage.record import LedgerRecord
+from storage.results import put_results, read_results
 from tests.s3_faults import Fault, FaultProxy
 
 if TYPE_CHECKING:
@@ -339,3 +341,47 @@ def test_a_night_on_a_bad_network(store: S3Store, proxy: FaultProxy, film: Path)
         )
     assert all(ledger.finished(video_id, "f").done for video_id in "abc")
     assert [record.attempt for record in ledger.latest()] == [1, 1, 1]
+
+
+def test_three_of_ten_requests_go_wrong(
+    s3_server: S3Server,
+    s3_bucket: str,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything that a driver asks of a store, each time until it is done, and once."""
+    monkeypatch.setattr(backoff, "FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film" * 1000)
+    store = store_at(
+        s3_server, s3_bucket, proxy.url, max_attempts=12, multipart_threshold_bytes=1000
+    )
+    proxy.make_faulty(0.3, seed=4)
+    store.check()
+    leases, ledger = Leases(store, LeaseOptions(settle_s=0.01)), Ledger(store)
+    ids = [f"video-{number}" for number in range(6)]
+    for video_id in ids:
+        lease = leases.acquire(video_id, "f")
+        assert lease is not None
+        store.sweep_unfinished(60, keys.videos_of(video_id))
+        info = store.put_file(keys.video(video_id, "f"), film)
+        assert lease.renew()
+        record = LedgerRecord(
+            id=video_id,
+            state="rendered",
+            fingerprint="f",
+            key=info.key,
+            size_bytes=info.size_bytes,
+            crc32=info.crc32,
+        )
+        ledger.verify(record)
+        assert ledger.settle(record, 0).attempt == 1
+        assert ledger.finished(video_id, "f").done
+        lease.release(done=True)
+    put_results(store, ledger.latest())
+    assert set(read_results(store)) == set(ids)
+    assert list(store.list_keys(keys.LEASES)) == []
+    assert proxy.caused.total() > 0.2 * proxy.seen.total()
+    assert set(proxy.caused) == {"refuse", "reset", "lose", "truncate", "delay"}
