@@ -31,7 +31,7 @@ def save_joins(videos: Mapping[str, tuple[Path, Inspected]], path: Path) -> None
     figure, grid = plt.subplots(
         len(videos), len(OFFSETS), figsize=(2 * len(OFFSETS), 1.35 * len(videos)), squeeze=False
     )
-    for row, (mode, (file, video)) in zip(grid, videos.items(), strict=True):
+    for index, (row, (mode, (file, video))) in enumerate(zip(grid, videos.items(), strict=True)):
         join = _middle(video.joins.starts, video.quality.num_frames)
         shown = _frames(file, [join + offset for offset in OFFSETS])
         for axes, offset, frame in zip(row, OFFSETS, shown, strict=True):
@@ -41,7 +41,7 @@ def save_joins(videos: Mapping[str, tuple[Path, Inspected]], path: Path) -> None
             for name, spine in axes.spines.items():
                 spine.set_visible(name == "left" and offset == 0)
                 spine.set(color="#d62728", linewidth=4)
-            axes.set_title(f"{offset:+d}" if row is grid[0] else "", fontsize=9)
+            axes.set_title(f"{offset:+d}" if index == 0 else "", fontsize=9)
         row[0].set_ylabel(mode, fontsize=12)
     figure.suptitle("frames before and after a join (red line)", fontsize=11)
     figure.tight_layout(pad=0.4)
