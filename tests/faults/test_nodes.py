@@ -12,7 +12,7 @@ from tests.faults.nodes import in_own_process
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

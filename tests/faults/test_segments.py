@@ -97,7 +97,7 @@ def test_an_actor_killed_at_any_step_costs_its_own_steps_and_not_a_bit(
 
 
 @pytest.mark.parametrize(
-    "victims", [(0, 1), pytest.param((0, 1, 2), marks=pytest.mark.slow)], ids=str
+    "victims", [(0, 1), pytest.param((0, 1, 2), marks=pytest.mark.faults)], ids=str
 )
 def test_neighbours_killed_at_once_replay_from_what_both_had_given(
     gang: Gang, store: StoreConfig, victims: tuple[int, ...]
@@ -105,7 +105,7 @@ def test_neighbours_killed_at_once_replay_from_what_both_had_given(
     sample_while(gang, Killer(gang, victims, (0, 2)), store)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("step", range(NUM_STEPS))
 @pytest.mark.parametrize("victim", range(3))
 def test_so_it_is_for_every_segment(gang: Gang, store: StoreConfig, victim: int, step: int) -> None:
@@ -123,7 +123,7 @@ def test_latents_that_are_not_finite_fail_the_video_and_cost_no_actor(gang: Gang
     assert torch.equal(latents_of(take), undisturbed(plan_of()))
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_video_that_kills_actors_again_and_again_fails_and_its_neighbours_stay_warm(
     gang: Gang, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_boundary_outlives_the_process_that_made_it(gang: Gang) -> None:
     assert message.num_bytes == report.sent_bytes
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_an_actor_that_ray_restarted_empty_is_refused(ray_cluster: None, tmp_path: Path) -> None:
     """The options that lose state in silence, to show that the epoch is what guards against it."""
     options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}

@@ -47,7 +47,7 @@ def test_in_a_folder(tmp_path: Path, ray_cluster: None) -> None:
 
 
 @pytest.mark.s3
-@pytest.mark.slow
+@pytest.mark.faults
 def test_in_a_bucket(
     tmp_path: Path, s3_server: S3Server, s3_bucket: str, ray_cluster: None
 ) -> None:
@@ -61,7 +61,7 @@ def test_in_a_bucket(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_stopped_driver_loses_its_video_and_knows_it(tmp_path: Path, ray_cluster: None) -> None:
     """SIGSTOP, as a laptop's lid does it: the lease runs out, the other one takes over."""
     out = str(tmp_path / "out")

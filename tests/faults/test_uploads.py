@@ -54,7 +54,7 @@ def render(
     return command(manifest, store.uri, *store_settings(options, **PARTS, **settings))
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_driver_killed_in_mid_upload_and_another_before_its_ledger_record(
     tmp_path: Path,
     s3_server: S3Server,
@@ -94,7 +94,7 @@ def test_a_driver_killed_in_mid_upload_and_another_before_its_ledger_record(
     assert made == {found.key: found.modified_at for found in store.list_objects(keys.VIDEOS)}
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_night_in_which_three_of_ten_requests_go_wrong(
     tmp_path: Path, s3_server: S3Server, proxy: FaultProxy, store: S3Store, ray_cluster: None
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_night_in_which_three_of_ten_requests_go_wrong(
     check_delivered_once(store, ids, tmp_path / "films")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_credentials_that_expire_say_4_in_one_line_and_the_next_run_goes_on(
     tmp_path: Path, s3_server: S3Server, proxy: FaultProxy, store: S3Store, ray_cluster: None
 ) -> None:
@@ -133,7 +133,7 @@ def test_credentials_that_expire_say_4_in_one_line_and_the_next_run_goes_on(
     check_delivered_once(store, ["a"], tmp_path / "films")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_bucket_that_disappears_says_4_in_one_line(
     tmp_path: Path, s3_server: S3Server, proxy: FaultProxy, store: S3Store, ray_cluster: None
 ) -> None:
