@@ -91,6 +91,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
     logging.getLogger("nightreel").setLevel(logging.ERROR)
+    torch.set_num_threads(1)  # as the actors do: sums over threads differ in their last bits
     started_s, toll = time.monotonic(), Toll()
     with tempfile.TemporaryDirectory() as folder, nodes_of(2, 1) as (cluster, nodes):
         world = World(StoreConfig(uri=folder), cluster, nodes, random.Random(arguments.seed))  # noqa: S311
