@@ -18,6 +18,7 @@ from actors.failures import RAY_FAILURES, SegmentDiedError, in_short
 from actors.handles import SegmentHandle, close_all, wait_for
 from actors.nodes import living_nodes
 from actors.placement import node_of_bundles, release, reserve, share_out
+from actors.watchdog import LearnedLimit
 from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ _POLL_S = 0.2
 
 
 class Crew:
-    """Warm actors in a placement group."""
+    """Warm actors in a placement group.
+
+    Attributes:
+        load_limit: how long an actor may take to load its engine, by what the others took.
+    """
 
     def __init__(
         self, engine: EngineOptions, options: GangOptions, store: StoreFactory, name: str
@@ -53,6 +58,7 @@ class Crew:
         self._share = share_out(options, cluster_resources())
         self._group: PlacementGroup | None = reserve(self._share, options.placement_timeout_s)
         self._where: dict[int, tuple[str, int]] = {}
+        self.load_limit = LearnedLimit(options.load_timeout_s, options.min_step_timeout_s)
         self._members = {place: self._start(place) for place in range(self._share.num_actors)}
         try:
             self._locate(self._members.values())
@@ -137,12 +143,13 @@ class Crew:
 
     def _locate(self, handles: Iterable[SegmentHandle]) -> None:
         """Wait until these have loaded their engines."""
-        handles = list(handles)
+        handles, started_s = list(handles), time.monotonic()
         places = wait_for(
             [handle.identity() for handle in handles],
             timeout_s=self._options.load_timeout_s,
             doing="loading the engine",
         )
+        self.load_limit.learn(time.monotonic() - started_s)
         for handle, (node, pid) in zip(handles, places, strict=True):
             self.located(handle, node, pid)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.failures import GangBrokenError
 from actors.nodes import draining_nodes, living_nodes
+from actors.snapshot_writer import FLUSH_S
 from actors.watchdog import LearnedLimit, Watchdog
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ class Guard:
     """One take's stopwatches.
 
     Attributes:
+        load_limit: how long an actor may take to load its engine; the crew has learned it.
         step_limit: how long a step may take.
         push_limit: how long a run of slots may take in the decoder.
     """
 
     options: GangOptions
+    load_limit: LearnedLimit
     step_limit: LearnedLimit = field(init=False)
     push_limit: LearnedLimit = field(init=False)
     _watchdog: Watchdog = field(default_factory=Watchdog)
@@ -44,7 +47,7 @@ class Guard:
     def hung(self, tracks: list[Track]) -> Iterator[tuple[Track, float]]:
         """The tracks whose actors should have answered by now, each with its limit in seconds."""
         owed: dict[int, Hashable] = {
-            track.segment: (track.epoch, track.owed[0].kind, track.owed[0].step)
+            track.segment: _work(track)
             for track in tracks
             if track.owed and _has_inputs(track, tracks)
         }
@@ -73,14 +76,20 @@ class Guard:
     def _limit_s(self, track: Track, task: Task) -> float:
         match task.kind:
             case "load":
-                return self.options.load_timeout_s
+                return self.load_limit.limit_s
             case "flush":
-                return self.options.decode_timeout_s
+                return FLUSH_S + self.options.min_step_timeout_s
             case "ping":
                 return 2.0 * self.push_limit.limit_s
             case "step" if task.step > track.first_step and not task.saves:
                 return self.step_limit.limit_s
         return self.options.step_timeout_s
+
+
+def _work(track: Track) -> Hashable:
+    """What is owed; a question that is asked again and again is new work each time."""
+    task = track.owed[0]
+    return track.epoch, task.kind, task.step, task.ref if task.kind == "flush" else None
 
 
 def _has_inputs(track: Track, tracks: list[Track]) -> bool:

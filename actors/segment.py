@@ -21,7 +21,7 @@ import torch
 from actors.failures import StepFailedError
 from actors.heap import give_back_holes
 from actors.scratch import ScratchFolder
-from actors.snapshot_writer import SnapshotWriter
+from actors.snapshot_writer import FLUSH_S, SnapshotWriter
 from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.engines.registry import load_engine
@@ -169,11 +169,11 @@ class SegmentActor:
         return sent.get(sampler.segment - 1), sent.get(sampler.segment + 1), report
 
     def flush(self, epoch: int) -> tuple[Saved, ...]:
-        """What was stored of snapshots since the last report, once nothing is under way."""
+        """What was stored of snapshots since the last report, after a moment's wait for more."""
         self._sampler_at(epoch, None)
         if self._snapshots is None:
             return ()
-        self._snapshots.wait()
+        self._snapshots.wait(FLUSH_S)
         return self._snapshots.collect()
 
     def ping(self, epoch: int) -> int:

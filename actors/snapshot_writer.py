@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pipeline.snapshot_part import Part
     from pipeline.stores import StoreFactory
 
+# An actor that is asked for what is stored answers at least so often: one that says nothing for
+# longer hangs, however slow the store is.
+FLUSH_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -63,11 +67,12 @@ class SnapshotWriter:
         saved, self._saved = self._saved, []
         return tuple(saved)
 
-    def wait(self) -> None:
-        """Return when nothing is being written."""
+    def wait(self, at_most_s: float | None = None) -> None:
+        """Return when nothing is being written, or when the time is up."""
         if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+            self._thread.join(at_most_s)
+            if not self._thread.is_alive():
+                self._thread = None
 
     def _write(self, step: int, parts: Iterable[Part]) -> None:
         started_s = time.perf_counter()

@@ -102,7 +102,7 @@ class Take:
     guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
-        self.guard = Guard(self.options)
+        self.guard = Guard(self.options, self.crew.load_limit)
         for track in self.tracks:
             track.owed.append(Task("begin", track.first_step, self.begins(track, self.cuts)))
 

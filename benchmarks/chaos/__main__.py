@@ -58,7 +58,7 @@ EVERY_STEPS = 3
 ENGINE = GaussianOptions(channels=4, window_latent_frames=9)
 # Slow enough for faults to hit steps and not only the time between them.
 SLOW = replace(ENGINE, window_cost_s=0.005)
-GANG = GangOptions(actors=3, min_step_timeout_s=3.0, step_timeout_s=60.0, max_deaths=4)
+GANG = GangOptions(actors=3, min_step_timeout_s=8.0, step_timeout_s=60.0, max_deaths=4)
 
 
 @dataclass
