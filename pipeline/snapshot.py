@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.plan import VideoPlan
 
-SCHEME = 1
+SCHEME = 2
 
 
 @dataclass(frozen=True, slots=True)

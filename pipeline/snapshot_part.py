@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SLOTS_PER_PART = 64
 
 _LATENTS, _HISTORY = "latents", "history"
+# One entry: safetensors writes several in any order.
+_LABEL = "nightreel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,11 @@ def part_spans(owned: Span) -> Iterator[Span]:
 
 
 def to_bytes(part: Part) -> bytes:
-    """The content of one object."""
+    """The content of one object, always the same bytes for the same state.
+
+    Whoever takes over from an actor that died may write a part again that is in a manifest by then,
+    with its checksum.
+    """
     tensors = {_LATENTS: part.latents_TCHW.contiguous()}
     if part.history_TCHW is not None:
         tensors[_HISTORY] = part.history_TCHW.contiguous()
@@ -91,20 +97,25 @@ def from_bytes(data: bytes, label: PartLabel) -> Part:
 
 
 def _header(label: PartLabel) -> dict[str, str]:
+    return {_LABEL: json.dumps(_label(label))}
+
+
+def _label(label: PartLabel) -> dict[str, str | int]:
     return {
         "video": label.video,
         "plan": label.plan_digest,
-        "step": str(label.step),
-        "start": str(label.span.start),
-        "stop": str(label.span.stop),
+        "step": label.step,
+        "start": label.span.start,
+        "stop": label.span.stop,
     }
 
 
 def _check_header(data: bytes, label: PartLabel) -> None:
     """Safetensors begin with the length of a JSON header in eight bytes, then the header."""
     length = int.from_bytes(data[:8], "little")
-    found = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    for name, expected in _header(label).items():
+    header = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    found = json.loads(header.get(_LABEL, "{}"))
+    for name, expected in _label(label).items():
         if found.get(name) != expected:
             raise SnapshotMismatchError(
                 f"{label.name}: got a snapshot of {name} {found.get(name)!r}, expected {expected!r}"

@@ -10,7 +10,7 @@ import torch
 from pipeline import reference
 from pipeline.engines.registry import EngineOptions, load_engine
 from storage.open import StoreConfig
-from tests.cluster.gangs import Notes, gang_of, latents_of
+from tests.cluster.gangs import Notes, gang_of, latents_of, processes
 from tests.plans import small_plan
 from tests.tiny_wan import HEIGHT_PX, WIDTH_PX, make_tiny_wan
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from actors.gang import Gang
+    from actors.segment import StepReport
     from pipeline.engines.protocol import Engine
 
 pytestmark = pytest.mark.cluster
@@ -71,3 +72,21 @@ def test_1_2_3_and_5_segments_give_the_bits_of_the_reference(
         take.sample(Notes())
         assert take.partition.num_segments == num_segments
         assert torch.equal(latents_of(take), expected)
+
+
+@pytest.mark.faults
+def test_a_network_s_actor_killed_in_mid_video_costs_not_a_bit(gang: Gang, engine: Engine) -> None:
+    plan = small_plan(
+        engine, LONG, num_steps=3, guidance_scale=2.0, width=WIDTH_PX, height=HEIGHT_PX
+    )
+    victim = processes(gang)[1]
+
+    def kill(report: StepReport) -> None:
+        if (report.segment, report.step) == (1, 1):
+            victim.kill()
+
+    take = gang.begin(plan)
+    take.sample(Notes(on_report=kill))
+    assert not victim.is_running()
+    assert gang.losses.deaths == 1
+    assert torch.equal(latents_of(take), reference.sample(plan, engine))

@@ -17,16 +17,22 @@ import torch
 from actors.failures import SegmentDiedError
 from actors.nodes import draining_nodes
 from benchmarks.chaos.nodes import add_node, nodes_of, remove
-from pipeline.snapshot_store import latest_cut
+from pipeline.snapshot import Cut
+from pipeline.snapshot_store import latest_cut, load_slots
+from pipeline.spans import Span
 from storage.open import StoreConfig
 from tests.cluster.gangs import Notes, gang_of, order
+from tests.e2e.program import program
+from tests.faults.outcome import check_whole
 from tests.faults.renders import PREFIX, SLOW, assert_same_bits, plan_of
+from tests.manifests import SMALL, row, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ray._private.node import Node
     from ray.cluster_utils import Cluster
+    from torch import Tensor
 
     from actors.gang import Gang
     from actors.segment import StepReport
@@ -147,7 +153,53 @@ def all_gone(store: StoreConfig) -> None:
             assert_same_bits(store(), plan)
 
 
-SCENARIOS = {"shrink": shrink, "move": move, "drain": drain, "all_gone": all_gone}
+def with_driver(store: StoreConfig) -> None:
+    """A node and the driver are lost at once; the next driver goes on from the last whole cut."""
+    folder = Path(store.uri.removeprefix("file://"))
+    folder.mkdir()
+    rows = [row("clip", num_frames=201, num_inference_steps=NUM_STEPS, seed=3)]
+    manifest = write(folder / "manifest.parquet", rows)
+    settings = (
+        *SMALL,
+        "engine.gaussian.window_cost_s=0.05",
+        "checkpoint.every_steps=3",
+        "output.keep_latents=always",
+        "lease.ttl_s=3",
+    )
+    with nodes_of(1, 1) as (cluster, nodes):
+        common = ["render", str(manifest), f"--address={cluster.address}", *settings]
+        calm, out = folder / "calm", folder / "out"
+        with program(folder / "scratch", *common, f"--output={calm}") as run:
+            assert run.wait() == 0, run.said
+        with program(folder / "scratch", *common, f"--output={out}") as run:
+            run.wait_until(lambda: any(out.glob("checkpoints/clip/*/*.json")), "whole cut")
+            run.process.kill()
+            remove(cluster, nodes.pop())
+        add_node(cluster, 1)
+        cluster.wait_for_nodes()
+        with program(folder / "scratch", *common, f"--output={out}") as run:
+            assert run.wait() == 0, run.said
+            assert "from the snapshot at step" in run.said, run.said
+    assert torch.equal(kept_by(out), kept_by(calm))
+    assert check_whole(StoreConfig(uri=str(out))(), folder / "films") == {"clip": 1}
+
+
+def kept_by(out: Path) -> Tensor:
+    """Finished latents as they lie in a store, whatever plan they are of."""
+    store = StoreConfig(uri=str(out))()
+    (key,) = [k for k in store.list_keys("checkpoints/clip/") if k.endswith(".json")]
+    cut = Cut.from_bytes(store.get_bytes(key), key)
+    assert cut.is_last
+    return load_slots(store, cut, Span(0, cut.num_slots), Span(0, 0))[0]
+
+
+SCENARIOS = {
+    "shrink": shrink,
+    "move": move,
+    "drain": drain,
+    "all_gone": all_gone,
+    "with_driver": with_driver,
+}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # as the actors do: sums over threads differ in their last bits

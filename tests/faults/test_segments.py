@@ -26,6 +26,7 @@ from tests.cluster.gangs import (
     order,
     processes,
 )
+from tests.faults.object_store import left_as_it_was
 from tests.faults.renders import PREFIX, SLOW, assert_same_bits, plan_of, undisturbed
 from tests.faults.slow_store import SlowStoreConfig
 from tests.plans import small_plan
@@ -52,6 +53,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> StoreConfig:
 def gang(ray_cluster: None, store: StoreConfig) -> Iterator[Gang]:
     with gang_of(3, store, SLOW, every_steps=EVERY_STEPS) as gang:
         yield gang
+
+
+@pytest.fixture(autouse=True)
+def object_store(gang: Gang) -> Iterator[None]:
+    """Nothing stays in shared memory, whoever was killed."""
+    yield from left_as_it_was()
 
 
 class Killer:

@@ -218,3 +218,11 @@ def test_latents_that_are_not_finite_are_named(value: float) -> None:
     plan = small_plan(engine, 33)
     with pytest.raises(NotFiniteError, match=r"clip', segment 0, step 2: .* slot 4"):
         reference.sample(plan, engine)
+
+
+def test_the_same_state_is_the_same_bytes_whoever_writes_it() -> None:
+    """A part may be written a second time when its checksum is in a manifest already."""
+    label = PartLabel("clip", "0" * 16, 3, Span(0, 2))
+    state_TCHW = torch.arange(24.0).reshape(2, 3, 2, 2)
+    written = {to_bytes(Part(label, state_TCHW, -state_TCHW)) for _ in range(30)}
+    assert len(written) == 1
