@@ -176,9 +176,9 @@ def test_a_part_is_read_back_or_refused_by_name() -> None:
     assert torch.equal(read.latents_TCHW, latents)
     assert read.history_TCHW is not None
     assert torch.equal(read.history_TCHW, history)
-    with pytest.raises(SnapshotMismatchError, match="step '3', expected '4'"):
+    with pytest.raises(SnapshotMismatchError, match="step 3, expected 4"):
         from_bytes(to_bytes(part), label(Span(10, 15), step=4))
-    with pytest.raises(SnapshotMismatchError, match="stop '15', expected '16'"):
+    with pytest.raises(SnapshotMismatchError, match="stop 15, expected 16"):
         from_bytes(to_bytes(part), label(Span(10, 16)))
     with pytest.raises(ObjectCorruptError, match="got 4 slots, expected 5 slots"):
         from_bytes(to_bytes(Part(part.label, latents[:4], None)), part.label)
