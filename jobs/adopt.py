@@ -43,10 +43,11 @@ def adopted(store: ObjectStore, video_id: str, fingerprint: str) -> LedgerRecord
             width=video["width"],
             height=video["height"],
             fps=_number(video["fps"]),
+            quality={name: float(value) for name, value in sidecar["figures"].items()},
             engine=sidecar["engine"]["name"],
             numerics_version=sidecar["numerics_version"],
         )
-    except (ObjectMissingError, ValueError, TypeError, KeyError):
+    except (ObjectMissingError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.config import numeric_options
 from pipeline.numerics import NUMERICS_VERSION
-from pipeline.quality.measure import as_plain
+from pipeline.quality.measure import as_figures, as_plain
 
 if TYPE_CHECKING:
     from jobs.second_take import Made
@@ -51,6 +51,7 @@ def sidecar_json(made: Made, timings: Timings) -> bytes:
         "sigmas": [level.sigma for level in plan.levels],
         "safe_settings": made.is_safe,
         "quality": as_plain(delivered.quality) if delivered.quality else None,
+        "figures": as_figures(delivered.quality) if delivered.quality else {},
         "timings": asdict(timings),
         "video": {
             **asdict(delivered.video),

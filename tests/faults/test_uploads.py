@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from storage import keys
+from storage.ledger import Ledger
 from storage.open import open_store
 from tests.e2e.program import program
 from tests.faults.outcome import check_delivered_once, check_whole, command, store_settings
@@ -91,6 +92,9 @@ def test_a_driver_killed_in_mid_upload_and_another_before_its_ledger_record(
         assert "1 there already" in run.said
         assert not run.started_ray
     check_delivered_once(store, ["a"], films)
+    record = Ledger(store).current("a")
+    assert record is not None
+    assert {"num_joins", "color_distance"} <= record.quality.keys()
     assert made == {found.key: found.modified_at for found in store.list_objects(keys.VIDEOS)}
 
 
