@@ -61,6 +61,18 @@ def autoencoder(minutes: Minutes = 25.0, run: Run = DEFAULT_RUN, piece: Piece = 
 
 
 @app.command()
+def polish(
+    weights: Path,
+    folder: Path,
+    minutes: Minutes = 8.0,
+    run: Run = DEFAULT_RUN,
+    piece: Piece = None,
+) -> None:
+    """Stage polish alone, on a finished checkpoint: FOLDER gets the autoencoder of WEIGHTS."""
+    stages.polish_checkpoint(_recipe(), run, weights, folder, _budget(minutes, piece))
+
+
+@app.command()
 def latents(run: Run = DEFAULT_RUN) -> None:
     """Stage latents alone: encode clips ahead with the trained autoencoder."""
     stages.fill_latents(_recipe(), run)

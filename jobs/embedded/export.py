@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from jobs.embedded.latents import LatentStatistics
     from jobs.embedded.recipe import Recipe
 
+# safetensors writes files that only their owner may read.
+OPEN_TO_ALL = 0o644
+
 
 def assemble(
     recipe: Recipe,
@@ -56,13 +59,20 @@ def _halved(module: ModelMixin) -> ModelMixin:
     return half
 
 
+def write_halved(module: ModelMixin, folder: Path) -> None:
+    """Write one part of a checkpoint in half precision, readable by everyone."""
+    _halved(module).save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):
+        weights.chmod(OPEN_TO_ALL)
+
+
 def export(pipeline: WanPipeline, recipe: Recipe, folder: Path) -> None:
     """Write ``pipeline`` to ``folder``, in place of whatever was there."""
     if folder.exists():
         shutil.rmtree(folder)
     pipeline.save_pretrained(folder)
     for name, module in (("transformer", pipeline.transformer), ("vae", pipeline.vae)):
-        _halved(module).save_pretrained(folder / name)
+        write_halved(module, folder / name)
     geometry, sampler = recipe.geometry, recipe.sampler
     settings = {
         "window_latent_frames": geometry.window_latent_frames,
@@ -74,8 +84,7 @@ def export(pipeline: WanPipeline, recipe: Recipe, folder: Path) -> None:
         "flow_shift": sampler.flow_shift,
         "max_sequence_length": recipe.text.max_sequence_length,
     }
-    # safetensors writes files that only their owner may read.
     for weights in folder.rglob("*.safetensors"):
-        weights.chmod(0o644)
+        weights.chmod(OPEN_TO_ALL)
     path = folder / "nightreel.json"
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

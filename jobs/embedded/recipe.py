@@ -76,6 +76,26 @@ class AutoencoderRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolishRecipe:
+    """Stage ``polish``.
+
+    Attributes:
+        clip_frames: frames of what is drawn.
+        crop: side of the square crops that are decoded, in pixels; a multiple of 8.
+        batch: clips in a step.
+        of_things: share of crops around the thing; the others lie anywhere.
+    """
+
+    clip_frames: int = 17
+    crop: int = 40
+    batch: int = 64
+    of_things: float = 0.7
+    ema: float = 0.995
+    learning_rate: float = 5e-4
+    bf16: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextRecipe:
     """Tokenizer and text encoder; the encoder is trained with the transformer."""
 
@@ -179,6 +199,7 @@ class Recipe:
     seed: int = 0
     geometry: Geometry = field(default_factory=Geometry)
     autoencoder: AutoencoderRecipe = field(default_factory=AutoencoderRecipe)
+    polish: PolishRecipe = field(default_factory=PolishRecipe)
     text: TextRecipe = field(default_factory=TextRecipe)
     footage: FootageRecipe = field(default_factory=FootageRecipe)
     transformer: TransformerRecipe = field(default_factory=TransformerRecipe)
@@ -203,6 +224,7 @@ def cpu_recipe() -> Recipe:
             crop_until=0.6,
             ema=0.99,
         ),
+        polish=replace(recipe.polish, clip_frames=9, batch=4, ema=0.99),
         transformer=replace(
             recipe.transformer,
             batch=8,
@@ -231,6 +253,7 @@ def tiny_recipe() -> Recipe:
             crop_batch=2,
             whole_batch=2,
         ),
+        polish=PolishRecipe(clip_frames=5, crop=16, batch=2),
         text=TextRecipe(captions=300, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2),
         footage=FootageRecipe(clips=4, clip_latent_frames=4, encode_batch=2),
         transformer=TransformerRecipe(

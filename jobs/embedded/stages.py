@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from typing import TYPE_CHECKING
 
 import torch
 from diffusers import AutoencoderKLWan
 
 from jobs.embedded.autoencoder import AutoencoderStage, build_autoencoder, psnr, reconstruct
-from jobs.embedded.export import assemble, export
+from jobs.embedded.export import assemble, export, write_halved
 from jobs.embedded.footage import Footage
 from jobs.embedded.judge import JudgeStage, build_judge, judge_shape
 from jobs.embedded.latents import LatentCache
+from jobs.embedded.polish import PolishStage, taught
 from jobs.embedded.sampling import held_out_prompts, save_samples
 from jobs.embedded.text import train_tokenizer
 from jobs.embedded.training import Budget, Schedule, Trainer, load_average
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Shares of the whole budget; encoding the latents takes what is left.
-AUTOENCODER_SHARE = 0.3
-TRANSFORMER_SHARE = 0.5
+AUTOENCODER_SHARE = 0.25
+POLISH_SHARE = 0.08
+TRANSFORMER_SHARE = 0.47
 JUDGE_SHARE = 0.13
 SAMPLED_PROMPTS = 8
 
@@ -49,6 +52,9 @@ def train(recipe: Recipe, run: Path, budget: Budget) -> bool:
     if not train_autoencoder(recipe, run, ours):
         return False
     fill_latents(recipe, run)
+    ours = Budget(minutes=minutes * POLISH_SHARE, pause_at_s=pause_at_s)
+    if not train_polish(recipe, run, trained_autoencoder(recipe, run), ours):
+        return False
     ours = Budget(minutes=minutes * TRANSFORMER_SHARE, pause_at_s=pause_at_s)
     if not train_transformer(recipe, run, ours):
         return False
@@ -77,6 +83,32 @@ def train_autoencoder(recipe: Recipe, run: Path, budget: Budget) -> bool:
         trainer.restore()
         footage.wait_for(min(ours.clips, recipe.footage.clips))
         return trainer.run(budget)
+
+
+def train_polish(recipe: Recipe, run: Path, vae: AutoencoderKLWan, budget: Budget) -> bool:
+    """Teach the decoder of ``vae`` the things' outlines, or go on; it then has the new weights."""
+    ours = recipe.polish
+    schedule = Schedule(learning_rate=ours.learning_rate, ema=ours.ema, weight_decay=0.0)
+    footage = Footage(run, recipe)
+    with footage.filling():
+        footage.wait_for(recipe.footage.clips)
+    trainer = Trainer(PolishStage(recipe, footage, vae, device()), schedule, run)
+    trainer.restore()
+    return trainer.run(budget)
+
+
+def polish_checkpoint(
+    recipe: Recipe, run: Path, weights: Path, folder: Path, budget: Budget
+) -> bool:
+    """Polish a finished checkpoint: ``folder`` gets its autoencoder; false if it was paused."""
+    vae = AutoencoderKLWan.from_pretrained(weights / "vae")
+    if not train_polish(recipe, run, vae, budget):
+        return False
+    write_halved(vae.cpu(), folder / "vae")
+    # diffusers would write where the checkpoint was read from.
+    shutil.copy(weights / "vae" / "config.json", folder / "vae" / "config.json")
+    logger.info("exported to %s", folder)
+    return True
 
 
 def fill_latents(recipe: Recipe, run: Path) -> None:
@@ -155,6 +187,8 @@ def trained_autoencoder(recipe: Recipe, run: Path) -> AutoencoderKLWan:
     """The run's autoencoder, averaged weights."""
     vae = build_autoencoder(recipe.autoencoder)
     load_average(run, AutoencoderStage.name, {"vae": vae})
+    if (run / f"{PolishStage.name}.pt").exists():
+        load_average(run, PolishStage.name, {"decoder": taught(vae)})
     return vae
 
 
