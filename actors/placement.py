@@ -29,7 +29,8 @@ class GangOptions:
             bits of a matrix product may depend on it, and a video must not.
         steps_ahead: steps that are queued on an actor beyond the one that it computes, 1 or 2.
         placement_timeout_s: how long to wait for room on the cluster.
-        load_timeout_s: how long an actor may take to load its engine.
+        load_timeout_s: how long an actor may take to load its engine; once some have loaded theirs,
+            ten times what they took if that is less.
         step_timeout_s: how long an actor may take for a step, or to begin, before it counts as
             hung; once steps have been seen, ten times their median if that is less.
         min_step_timeout_s: what a step may always take, however fast the others are.
