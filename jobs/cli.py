@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from jobs import schedule_cli
 from jobs.exit_codes import ExitCode, code_of, code_of_summary
 from pipeline.errors import NightreelError
 
@@ -32,6 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+app.add_typer(schedule_cli.schedule_app)
+app.command()(schedule_cli.scheduler)
 
 ManifestArgument = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="Parquet file or folder (CSV, JSONL too), or URI.")

@@ -4,6 +4,7 @@
     |-- UserError (also a ValueError)      what was asked for can't be done, now or later
     |   |-- RequestError                   one row: names column, value, reason; is quarantined
     |   |-- ManifestError                  the manifest as a whole can't be read
+    |   |   `-- ManifestMissingError       there is none
     |   |-- ConfigError                    unknown key, wrong type, values that don't fit
     |   |-- WeightsError                   a checkpoint folder is incomplete or damaged
     |   `-- VideoFileError                 a video that was to be measured can't be
@@ -59,6 +60,10 @@ class RequestError(UserError):
 
 class ManifestError(UserError):
     """The manifest as a whole can't be read."""
+
+
+class ManifestMissingError(ManifestError):
+    """There is no such file, folder, object or prefix, or nothing in it."""
 
 
 class ConfigError(UserError):

@@ -4,6 +4,7 @@
     jobs/<id>/events/<number>.json  what became of it
     leases/dispatcher/              who admits jobs now
     schedules/<name>/               what is to be submitted every night
+    schedule-runs/<name>/<time>/    what was decided of each time at which it was due
 
 What a job renders lies under its own output URI, not here.
 """

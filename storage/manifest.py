@@ -80,25 +80,20 @@ class Manifest:
         """Find the files, check their columns and read their ids.
 
         Args:
-            uri: a path, ``file://`` or ``s3://`` URI of a file or of a folder of files.
+            uri: a path, ``file://`` or ``s3://`` URI of a file, of a folder of files, or with
+                wildcards (see ``storage.patterns``).
             s3: how to reach S3.
 
         Raises:
-            ManifestError: not found, of no known format, damaged, a required column missing, an
+            ManifestMissingError: nothing is there.
+            ManifestError: of no known format, damaged, a required column missing, an
                 unknown column, or a column of the wrong type.
             StoreError: the S3 server refused or can't be reached.
         """
-        try:
-            location = parse_location(uri)
-        except ConfigError as error:
-            raise ManifestError(f"manifest: {error}") from error
-        if location.scheme == "s3":
-            files = find_s3(location, s3 or S3Options())
-        else:
-            files = find_local(Path(location.path))
+        files = find_files(uri, s3 or S3Options())
         sources = [(file, _source(file)) for file in files]
         repeated = RepeatedIds(name for _, source in sources for name in source.ids())
-        return cls(location.uri, sources, repeated)
+        return cls(parse_location(uri).uri, sources, repeated)
 
     @cached_property
     def digest(self) -> str:
@@ -134,6 +129,23 @@ class Manifest:
         if video_id is not None and video_id in self._repeated:
             raise RequestError("id", video_id, REPEATED)
         return read_row(values)
+
+
+def find_files(uri: str, s3: S3Options) -> list[ManifestFile]:
+    """The files that a manifest's URI stands for, unread.
+
+    Raises:
+        ManifestMissingError: there are none.
+        ManifestError: a file of no known kind is among them.
+        StoreError: the S3 server refused or can't be reached.
+    """
+    try:
+        location = parse_location(uri)
+    except ConfigError as error:
+        raise ManifestError(f"manifest: {error}") from error
+    if location.scheme == "s3":
+        return find_s3(location, s3)
+    return find_local(Path(location.path))
 
 
 def _source(file: ManifestFile) -> Source:

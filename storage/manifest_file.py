@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
-from pipeline.errors import ManifestError
+from pipeline.errors import ManifestError, ManifestMissingError
 from storage.checksum import chunks
+from storage.patterns import fixed_folder, has_wildcards, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,19 +77,35 @@ class LocalManifestFile:
 def find_local(path: Path) -> list[ManifestFile]:
     """The files of a local manifest in the order of their names.
 
+    Args:
+        path: a file, a folder, or, if there is neither, a pattern with wildcards.
+
     Raises:
-        ManifestError: nothing there, an empty folder, or a file of no known kind in it.
+        ManifestMissingError: nothing there, or an empty folder.
+        ManifestError: it can't be read, or a file of no known kind is in the folder.
     """
     try:
         if path.is_dir():
-            inside = [p for p in path.rglob("*") if p.is_file()]
-            names = chosen((p.relative_to(path).as_posix() for p in inside), str(path))
+            names = chosen(_inside(path), str(path))
             return [_found(path / name, name) for name in names]
+        if has_wildcards(str(path)) and not path.exists():
+            folder = Path(fixed_folder(str(path)) or "/")
+            pattern = str(path.relative_to(folder))
+            matching = [name for name in _inside(folder) if matches(pattern, name)]
+            if not matching:
+                raise ManifestMissingError(f"{path}: nothing matches; {EXPECTED}")
+            names = chosen(matching, str(path))
+            return [_found(folder / name, name) for name in names]
         return [_found(path, path.name)]
     except FileNotFoundError as error:
-        raise ManifestError(f"{path}: no such file or folder; {EXPECTED}") from error
+        raise ManifestMissingError(f"{path}: no such file or folder; {EXPECTED}") from error
     except OSError as error:
         raise ManifestError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def _inside(folder: Path) -> list[str]:
+    """Names of all files below a folder, relative to it; none if there is no such folder."""
+    return [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
 
 
 def _found(path: Path, name: str) -> LocalManifestFile:
@@ -100,11 +117,12 @@ def chosen(names: Iterable[str], folder: str) -> list[str]:
     """The names of a folder's manifest files, sorted; hidden ones and ``_SUCCESS`` are no part.
 
     Raises:
-        ManifestError: there is none, or one of no known kind: to skip it might lose its rows.
+        ManifestMissingError: there is none.
+        ManifestError: there is one of no known kind: to skip it might lose its rows.
     """
     visible = sorted(n for n in names if not any(part[:1] in "._" for part in n.split("/")))
     if not visible:
-        raise ManifestError(f"{folder}: no files in this folder; {EXPECTED}")
+        raise ManifestMissingError(f"{folder}: no files in this folder; {EXPECTED}")
     for name in visible:
         if format_of(name) is None:
             raise ManifestError(f"{folder}: holds {name!r}; {EXPECTED} files only")
