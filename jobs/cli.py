@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from jobs.exit_codes import ExitCode, code_of, code_of_summary
+from jobs.report_cli import report
 from pipeline.errors import NightreelError
 
 if TYPE_CHECKING:
@@ -301,6 +302,9 @@ def inspect_command(
         from jobs.inspection_plot import draw
 
         draw(inspected, plot)
+
+
+app.command()(report)
 
 
 def main() -> None:
