@@ -67,7 +67,7 @@ def _policy(style: str, script: str) -> str:
             "default-src 'none'",
             f"script-src {_hash(script)}",
             f"style-src {_hash(style)}",
-            "img-src 'self' file:",
+            "img-src 'self' file: data:",
             "media-src 'self' file:",
             "base-uri 'none'",
             "form-action 'none'",

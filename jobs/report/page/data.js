@@ -28,8 +28,8 @@ function bytes(count) {
   return `${figure(count)} ${units[at]}`;
 }
 
-const share = (value) => `${figure(value * 100, 2)} %`;
-const moment = (text) => (text ? new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }) : "");
+const share = (value) => `${(value * 100).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`;
+const moment = (text) => (text ? new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }) : "");
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 function ago(text) {
@@ -71,3 +71,11 @@ function things() {
 
 const THINGS = things();
 const BY_KEY = new Map(THINGS.map((thing) => [thing.key, thing]));
+
+function unescaped(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -36,7 +36,8 @@ function follow() {
 
 function head() {
   const place = JOB.uri.replace(/\/+$/, "");
-  byId("name").textContent = decodeURIComponent(place.slice(place.lastIndexOf("/") + 1)) || place;
+  const name = place.slice(place.lastIndexOf("/") + 1);
+  byId("name").textContent = unescaped(name) || place;
   byId("uri").textContent = JOB.manifest ? `${JOB.manifest} → ${place}` : place;
   const counts = STATES.filter((state) => JOB.counts[state]).map((state) => `${JOB.counts[state]} ${state}`);
   const total = Object.values(JOB.counts).reduce((sum, count) => sum + count, 0);
@@ -137,6 +138,8 @@ function live() {
 // The grid has the shape of most of its films.
 function shape() {
   const ratios = THINGS.filter((thing) => thing.width && thing.height).map((thing) => (thing.width / thing.height).toFixed(4)).sort();
+  document.body.classList.toggle("many", THINGS.length > 200);
+  GRID.classList.add(THINGS.length <= 8 ? "few" : THINGS.length <= 40 ? "some" : "lots");
   if (ratios.length) document.documentElement.style.setProperty("--ratio", ratios[ratios.length >> 1]);
 }
 

@@ -145,4 +145,10 @@ PLAYER.addEventListener("keydown", (event) => {
   if (event.target.closest("video, input, pre")) return;
   if (event.key === "ArrowLeft") beside(-1);
   if (event.key === "ArrowRight") beside(1);
+  if (event.key === " " && !event.target.closest("button, a, summary")) {
+    const film = byId("stage").querySelector("video");
+    event.preventDefault();
+    if (film?.paused) film.play().catch(() => {});
+    else film?.pause();
+  }
 });

@@ -14,7 +14,7 @@ function strip(title, field, { log = false, unit = "", digits = 3 } = {}) {
   const sorted = found.map((thing) => thing[field]).sort((a, b) => a - b);
   const [low, high] = [scale(sorted[0]), scale(sorted.at(-1))];
   const x = (value) => 12 + ((scale(value) - low) / (high - low || 1)) * (WIDE - 24);
-  const y = (thing) => 8 + ((thing.order * 7919) % 17) ;
+  const y = (thing) => 8 + ((thing.order * 7919) % 17);
   const middle = sorted[sorted.length >> 1];
   const plot = canvas(32, `${title}, ${figure(sorted[0], digits)} to ${figure(sorted.at(-1), digits)}`,
     line(0, 31, WIDE, 31, "axis"), line(x(middle), 2, x(middle), 31, "middle"),
@@ -51,7 +51,7 @@ function overTime() {
   const plot = canvas(32, `${done.length} films over ${clock(end - begin)}`, line(0, 31, WIDE, 31, "axis"),
     svg("path", { d: `${path}V31Z`, class: "area" }), svg("path", { d: path, class: "curve" }),
     ...failed.map((thing) => line(x(thing), 0, x(thing), 31, "bad")));
-  const time = (at) => new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const time = (at) => new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   return el("figure", { class: "strip" },
     el("figcaption", {}, el("span", {}, "finished"), el("span", { class: "said" }, `${done.length} in ${clock(end - begin)}`)), plot,
     el("div", { class: "ends" }, el("span", {}, time(begin)), el("span", {}, time(end))));
