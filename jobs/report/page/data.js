@@ -13,6 +13,12 @@ function clock(total_s) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+// A place in a film, to a tenth where it is not on a second.
+function mark(at_s) {
+  const tenths = Math.round(at_s * 10) % 10;
+  return tenths ? `${clock(Math.floor(at_s))}.${tenths}` : clock(at_s);
+}
+
 function figure(value, digits = 3) {
   if (!Number.isFinite(value)) return "";
   if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1);

@@ -50,8 +50,8 @@ function head() {
   byId("made").textContent = `nightreel ${JOB.nightreel}. Films on this page are AI-generated.` +
     (total > THINGS.length ? ` ${plural(total - THINGS.length, "film")} not shown; results.parquet has all.` : "");
   facts(total);
-  byId("strips").append(...[overTime(), strip("seconds to make a second", "pace", { log: true }),
-    strip("strongest join", "join", { log: true }), strip("colour drift, first to last", "color")].filter(Boolean));
+  byId("strips").append(...[overTime(), strip("seconds per second", "pace", { log: true }),
+    strip("strongest join", "join", { log: true }), strip("colour drift", "color")].filter(Boolean));
 }
 
 function facts(total) {

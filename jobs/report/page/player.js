@@ -23,7 +23,7 @@ function prompts(thing, film) {
   const seek = (at_s) => { film.currentTime = at_s; film.play().catch(() => {}); };
   const { plot, move } = timeline(thing, seek);
   const lines = thing.prompts.map(([at_s, text]) => el("li", {},
-    el("button", { type: "button", onclick: () => seek(at_s) }, el("span", { class: "num" }, clock(at_s)), foreign("span", {}, text))));
+    el("button", { type: "button", onclick: () => seek(at_s) }, el("span", { class: "num" }, mark(at_s)), foreign("span", {}, text))));
   const follow = () => {
     move(film.currentTime);
     const now = thing.prompts.findLastIndex(([at_s]) => at_s <= film.currentTime + 0.01);
@@ -116,7 +116,10 @@ function open(thing) {
   const at = VIEW.list.indexOf(thing);
   byId("before").disabled = at <= 0;
   byId("after").disabled = at < 0 || at >= VIEW.list.length - 1;
-  if (!PLAYER.open) PLAYER.showModal();
+  if (!PLAYER.open) {
+    PLAYER.showModal();
+    PLAYER.focus();
+  }
   PLAYER.querySelector(".body").scrollTop = 0;
   byId("stage").querySelector("video")?.play().catch(() => {});
 }
