@@ -18,6 +18,7 @@ from rich.console import Console
 
 from jobs import schedule_cli
 from jobs.exit_codes import ExitCode, code_of, code_of_summary
+from jobs.report_cli import report
 from pipeline.errors import NightreelError
 
 if TYPE_CHECKING:
@@ -305,6 +306,9 @@ def inspect_command(
         from jobs.inspection_plot import draw
 
         draw(inspected, plot)
+
+
+app.command()(report)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from jobs.desk import Desk
+from jobs.report.watching import PageProgress
 from jobs.studio import Studio
 from jobs.triage import Triage
 from pipeline.engines.registry import read_spec
@@ -93,6 +94,7 @@ def render(job: Job, progress: Progress) -> JobSummary:
     if job.strict:
         _refuse_if_any_is_bad(manifest, triage)
     summary = JobSummary()
+    progress = PageProgress(progress, store, manifest)
     progress.job_started(manifest.num_rows)
     driver = _Driver(job, triage, Leases(store, job.config.lease), summary, progress)
     try:

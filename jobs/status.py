@@ -16,7 +16,7 @@ from storage.rejected import Rejection, read_rejected
 from storage.results import read_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from storage.lease_record import LeaseRecord
     from storage.manifest import Manifest
@@ -69,6 +69,43 @@ class JobStatus:
         return not self.counts["failed"] and not self.counts["rejected"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a store says of its videos, by id.
+
+    Attributes:
+        records: the newest ledger record of each.
+        leases: those that a driver has now.
+    """
+
+    records: Mapping[str, LedgerRecord]
+    leases: Mapping[str, LeaseRecord]
+
+    @property
+    def ids(self) -> list[str]:
+        """Every video that was ever begun, in order."""
+        return sorted({*self.records, *self.leases})
+
+
+def read_standing(
+    store: StoreWithListing, known: Mapping[str, LedgerRecord] | None = None
+) -> Standing:
+    """How the videos of a store stand now.
+
+    Args:
+        store: the job's output.
+        known: records that are not read again while they are the newest; those that
+            ``results.parquet`` has, if not given.
+
+    Raises:
+        StoreError: the store refused.
+    """
+    known = read_results(store) if known is None else known
+    records = {record.id: record for record in Ledger(store).latest(known)}
+    leases = {lease.id: lease for lease in all_newest(store) if not lease.is_free()}
+    return Standing(records=records, leases=leases)
+
+
 def read_status(store: StoreWithListing, manifest: Manifest | None = None) -> JobStatus:
     """How the videos of a store, or those of one manifest, stand now.
 
@@ -76,43 +113,36 @@ def read_status(store: StoreWithListing, manifest: Manifest | None = None) -> Jo
         UserError: the manifest can't be read.
         StoreError: the store can't.
     """
-    records = {record.id: record for record in Ledger(store).latest(read_results(store))}
-    leases = {lease.id: lease for lease in all_newest(store) if not lease.is_free()}
-    rejected = read_rejected(store)
+    standing, rejected = read_standing(store), read_rejected(store)
     if manifest is None:
-        ids = sorted({*records, *leases})
-        known = (_status(video_id, records, leases) for video_id in ids)
+        known = (status_of(video_id, standing) for video_id in standing.ids)
         videos = [*known, *map(_rejected, rejected)]
     else:
-        videos = list(_of_manifest(manifest, records, leases, rejected))
+        videos = list(_of_manifest(manifest, standing, rejected))
     return JobStatus(uri=store.uri, videos=tuple(videos))
 
 
 def _of_manifest(
-    manifest: Manifest,
-    records: dict[str, LedgerRecord],
-    leases: dict[str, LeaseRecord],
-    rejected: list[Rejection],
+    manifest: Manifest, standing: Standing, rejected: list[Rejection]
 ) -> Iterator[VideoStatus]:
     """Every row, in order; a row that the engine refused in the last run is rejected too."""
     refused = {rejection.id: rejection for rejection in rejected}
     for row in manifest.rows():
         if isinstance(row, Rejection):
             yield _rejected(row)
-        elif row.spec.id in refused and row.spec.id not in leases:
+        elif row.spec.id in refused and row.spec.id not in standing.leases:
             yield _rejected(refused[row.spec.id])
         else:
-            yield _status(row.spec.id, records, leases)
+            yield status_of(row.spec.id, standing)
 
 
 def _rejected(rejection: Rejection) -> VideoStatus:
     return VideoStatus(id=rejection.id, state="rejected", reason=str(rejection))
 
 
-def _status(
-    video_id: str, records: dict[str, LedgerRecord], leases: dict[str, LeaseRecord]
-) -> VideoStatus:
-    record, lease = records.get(video_id), leases.get(video_id)
+def status_of(video_id: str, standing: Standing) -> VideoStatus:
+    """How one video stands."""
+    record, lease = standing.records.get(video_id), standing.leases.get(video_id)
     attempt = record.attempt if record else 0
     if lease is not None:
         return VideoStatus(
