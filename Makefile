@@ -9,7 +9,7 @@ OUTPUT ?= out
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow test-faults lint format bench chaos train-embedded evaluate-embedded clean
+.PHONY: help demo test test-slow test-faults test-services lint format bench chaos train-embedded evaluate-embedded clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
@@ -38,6 +38,9 @@ test-slow: $(VENV)/.installed-dev  ## Run the tests that take longer
 
 test-faults: $(VENV)/.installed-dev  ## Run the tests that kill actors, nodes and drivers for minutes
 	$(BIN)/python -m pytest -q -m faults
+
+test-services: $(VENV)/.installed-dev  ## Run the tests that need programs from elsewhere, such as Prometheus
+	$(BIN)/python -m pytest -q -m services
 
 lint: $(VENV)/.installed-dev  ## Lint and type-check only
 	$(BIN)/ruff check .

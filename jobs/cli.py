@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from jobs.dashboards_cli import dashboards
 from jobs.exit_codes import ExitCode, code_of, code_of_summary
 from pipeline.errors import NightreelError
 
@@ -87,6 +88,9 @@ StoreArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="store.* settings, as render takes them."),
 ]
+
+
+app.command()(dashboards)
 
 
 def _show_version(asked: bool) -> None:

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from jobs.desk import Desk
+from jobs.job_name import job_name
+from jobs.metrics import JobMetrics
+from jobs.progress_fan import ProgressFan
 from jobs.studio import Studio
 from jobs.triage import Triage
 from pipeline.engines.registry import read_spec
@@ -93,6 +96,7 @@ def render(job: Job, progress: Progress) -> JobSummary:
     if job.strict:
         _refuse_if_any_is_bad(manifest, triage)
     summary = JobSummary()
+    progress = ProgressFan(progress, JobMetrics(job_name()))
     progress.job_started(manifest.num_rows)
     driver = _Driver(job, triage, Leases(store, job.config.lease), summary, progress)
     try:
@@ -137,7 +141,7 @@ class _Driver:
 
         Actors are not kept from others while this driver waits.
         """
-        with Studio(self.job.config, self.job.store, "render") as studio:
+        with Studio(self.job.config, self.job.store, job_name()) as studio:
             desk = Desk(self.job, self.triage, self.leases, studio, self.summary, self.progress)
             for row in rows:
                 desk.take(row)
