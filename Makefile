@@ -9,7 +9,7 @@ OUTPUT ?= out
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow test-faults test-browser lint format bench chaos train-embedded evaluate-embedded clean
+.PHONY: help demo test test-slow test-faults test-browser test-services lint format bench chaos train-embedded evaluate-embedded clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
@@ -41,6 +41,9 @@ test-faults: $(VENV)/.installed-dev  ## Run the tests that kill actors, nodes an
 
 test-browser: $(VENV)/.installed-dev  ## Open the report in a headless Chromium, which must be there
 	NIGHTREEL_NEEDS_CHROMIUM=1 $(BIN)/python -m pytest -q -m browser
+
+test-services: $(VENV)/.installed-dev  ## Run the tests that need programs from elsewhere, such as Prometheus
+	$(BIN)/python -m pytest -q -m services
 
 lint: $(VENV)/.installed-dev  ## Lint and type-check only
 	$(BIN)/ruff check .

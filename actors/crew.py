@@ -18,6 +18,7 @@ from actors.failures import RAY_FAILURES, SegmentDiedError, in_short
 from actors.handles import SegmentHandle, close_all, wait_for
 from actors.nodes import living_nodes
 from actors.placement import node_of_bundles, release, reserve, share_out
+from actors.seat import Seat
 from actors.watchdog import LearnedLimit
 from pipeline.errors import ClusterError
 
@@ -46,7 +47,7 @@ class Crew:
     """
 
     def __init__(
-        self, engine: EngineOptions, options: GangOptions, store: StoreFactory, name: str
+        self, engine: EngineOptions, options: GangOptions, store: StoreFactory, job: str
     ) -> None:
         """Reserve the room and start the actors; they load their engines.
 
@@ -54,7 +55,7 @@ class Crew:
             ClusterError: no room on the cluster, or an actor could not start.
             WeightsError: the engine's weights are missing or damaged.
         """
-        self._engine, self._options, self._store, self._name = engine, options, store, name
+        self._engine, self._options, self._store, self._job = engine, options, store, job
         self._share = share_out(options, cluster_resources())
         self._group: PlacementGroup | None = reserve(self._share, options.placement_timeout_s)
         self._where: dict[int, tuple[str, int]] = {}
@@ -131,9 +132,8 @@ class Crew:
     def _start(self, place: int) -> SegmentHandle:
         assert self._group is not None, "the crew has gone home"
         return SegmentHandle.start(
-            f"{self._name}/actor-{place:03d}",
+            Seat(self._job, place),
             self._group,
-            place,
             num_cpus=self._share.num_cpus,
             num_gpus=self._share.num_gpus,
             threads=self._options.threads_per_actor,

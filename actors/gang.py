@@ -15,6 +15,7 @@ from actors.cuts import CheckpointOptions, Cuts
 from actors.failures import GangBrokenError, SegmentDiedError
 from actors.handles import abandon_all, keep, wait_for
 from actors.losses import Losses
+from actors.metrics import RetryMetrics
 from actors.segment import Assignment
 from actors.take import Take
 from actors.track import Track
@@ -64,7 +65,7 @@ class Gang:
         engine: EngineOptions,
         options: GangOptions,
         store: StoreFactory,
-        name: str,
+        job: str,
         checkpoint: CheckpointOptions | None = None,
     ) -> None:
         """Reserve the room and start the actors; they load their engines.
@@ -76,8 +77,9 @@ class Gang:
         self._options, self._store = options, store
         self._checkpoint = checkpoint or CheckpointOptions()
         self._epochs = itertools.count(1)
-        self._crew = Crew(engine, options, store, name)
-        self.losses = Losses(options.max_deaths, options.max_returns)
+        self._crew = Crew(engine, options, store, job)
+        self._retries = RetryMetrics(job)
+        self.losses = self._no_losses()
 
     def __len__(self) -> int:
         """Number of actors."""
@@ -115,7 +117,7 @@ class Gang:
             ClusterError: the encoder does not work on the gang's first node.
             NightreelError: the video itself can't be made, encoded or stored.
         """
-        self.losses = Losses(self._options.max_deaths, self._options.max_returns)
+        self.losses = self._no_losses()
         self._crew.refill()
         try:
             while True:
@@ -196,7 +198,7 @@ class Gang:
             return take.deliver(order, watcher)
         except GangBrokenError:
             again = [track.furthest - take.cuts.base_step for track in take.tracks]
-            self.losses.replayed_steps += sum(max(0, steps) for steps in again)
+            self.losses.replays(sum(max(0, steps) for steps in again))
             take.cancel()
             raise
 
@@ -236,6 +238,10 @@ class Gang:
             keeps_last=order is not None and order.keeps_latents,
             base=base,
         )
+
+    def _no_losses(self) -> Losses:
+        options = self._options
+        return Losses(options.max_deaths, options.max_returns, tell=self._retries.count)
 
     def _latest_cut(self, plan: VideoPlan, order: DeliveryOrder) -> Cut | None:
         prefix = order.checkpoints_prefix

@@ -1,10 +1,11 @@
 """The only place where actors are called: typed, named, with nothing retried by Ray.
 
-A task's name is what the Ray dashboard shows of it; an actor's own name and repr freeze when it is
-made, so they only tell its place. Ray never forgets a name: each costs the driver, the actor and
-the node's agent about 20 kB of metrics, whatever ``RAY_metric_cardinality_level`` says (measured on
-2.60). So a video has one name per segment and one for its delivery, and none per step: a night of a
-thousand videos would otherwise cost the driver gigabytes.
+A task's name is what the Ray dashboard shows of it: job, video and segment. An actor's repr freezes
+when it is made, so it only tells its seat. Ray never forgets a task's name: each costs the driver,
+the actor and the node's agent about 20 kB of metrics, whatever ``RAY_metric_cardinality_level``
+says (measured on 2.60). So a video has one name per segment and one for its delivery, and none per
+step: a night of a thousand videos would otherwise cost the driver gigabytes. The step is in the
+actor's log, see ``actors.worker_log``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.util.placement_group import PlacementGroup
 
+    from actors.seat import Seat
     from actors.snapshot_writer import Saved
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
@@ -53,16 +55,24 @@ class StepRefs:
 class SegmentHandle:
     """A segment actor, with the types that ``ray.remote`` takes away."""
 
-    def __init__(self, actor: Any, name: str, place: int = 0) -> None:
-        self._actor = actor
-        self.name, self.place = name, place
+    def __init__(self, actor: Any, seat: Seat) -> None:
+        self._actor, self.seat = actor, seat
+
+    @property
+    def name(self) -> str:
+        """For logs."""
+        return str(self.seat)
+
+    @property
+    def place(self) -> int:
+        """Number of its bundle."""
+        return self.seat.place
 
     @classmethod
     def start(
         cls,
-        name: str,
+        seat: Seat,
         group: PlacementGroup,
-        bundle: int,
         *,
         num_cpus: float,
         num_gpus: float,
@@ -78,10 +88,10 @@ class SegmentHandle:
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy=ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(
-                placement_group=group, placement_group_bundle_index=bundle
+                placement_group=group, placement_group_bundle_index=seat.place
             ),
-        ).remote(engine, threads, store)
-        return cls(actor, name, bundle)
+        ).remote(engine, threads, store, seat)
+        return cls(actor, seat)
 
     def identity(self) -> ObjectRef[tuple[str, int]]:
         """Node id and process id, once the engine is loaded."""
@@ -93,7 +103,7 @@ class SegmentHandle:
 
     def encode_prompts(self, plan: VideoPlan) -> ObjectRef[dict[str, NDArray[np.float32]]]:
         """Embeddings of all prompts of a plan."""
-        return self._call("encode_prompts", f"{plan.request.id}/prompts", plan)
+        return self._call("encode_prompts", self._of_job(f"{plan.request.id}/prompts"), plan)
 
     def begin(
         self,
@@ -105,7 +115,7 @@ class SegmentHandle:
         prompt_embeds: ObjectRef[dict[str, NDArray[np.float32]]],
     ) -> ObjectRef[None]:
         """Take over a segment, from a cut if there is one."""
-        title = f"{video}/segment-{assignment.segment:03d}"
+        title = self._of_job(f"{video}/segment-{assignment.segment:03d}")
         return self._call("begin", title, assignment, plan, partition, prompt_embeds)
 
     def step(
@@ -120,16 +130,18 @@ class SegmentHandle:
     ) -> StepRefs:
         """Compute one step; Ray waits for the boundaries, which are top-level arguments."""
         arguments = (epoch, step, from_left, from_right, saves)
-        refs: list[ObjectRef[Any]] = self._actor.step.options(name=title).remote(*arguments)
+        refs: list[ObjectRef[Any]] = self._actor.step.options(name=self._of_job(title)).remote(
+            *arguments
+        )
         return StepRefs(*refs)
 
     def slots(self, epoch: int, span: Span, video: str) -> ObjectRef[NDArray[np.float32]]:
         """Finished slots."""
-        return self._call("slots", f"{video}/delivery", epoch, span)
+        return self._call("slots", self._of_job(f"{video}/delivery"), epoch, span)
 
     def flush(self, epoch: int, video: str) -> ObjectRef[tuple[Saved, ...]]:
         """What was stored of snapshots since the last report, once nothing is under way."""
-        return self._call("flush", f"{video}/snapshot", epoch)
+        return self._call("flush", self._of_job(f"{video}/snapshot"), epoch)
 
     def ping(self, epoch: int) -> ObjectRef[int]:
         """The next step; refused unless the actor is at this epoch."""
@@ -139,17 +151,17 @@ class SegmentHandle:
         self, epoch: int, plan: ObjectRef[VideoPlan], order: DeliveryOrder, video: str
     ) -> ObjectRef[None]:
         """Make this actor the one that decodes, encodes and uploads."""
-        return self._call("open_delivery", f"{video}/delivery", epoch, plan, order)
+        return self._call("open_delivery", self._of_job(f"{video}/delivery"), epoch, plan, order)
 
     def push(
         self, epoch: int, index: int, slots: ObjectRef[NDArray[np.float32]], video: str
     ) -> ObjectRef[int]:
         """Decode and encode the next run of slots."""
-        return self._call("push", f"{video}/delivery", epoch, index, slots)
+        return self._call("push", self._of_job(f"{video}/delivery"), epoch, index, slots)
 
     def deliver(self, epoch: int, video: str) -> ObjectRef[Delivered]:
         """Complete, check and upload."""
-        return self._call("deliver", f"{video}/delivery", epoch)
+        return self._call("deliver", self._of_job(f"{video}/delivery"), epoch)
 
     def abandon(self) -> ObjectRef[None]:
         """Forget the video at hand and tidy the local disk."""
@@ -158,6 +170,9 @@ class SegmentHandle:
     def kill(self) -> None:
         """End the process, whatever it is doing."""
         ray.kill(self._actor)
+
+    def _of_job(self, title: str) -> str:
+        return f"{self.seat.job}/{title}"
 
     def _call(self, method: str, title: str, *arguments: Any) -> ObjectRef[Any]:
         ref: ObjectRef[Any] = getattr(self._actor, method).options(name=title).remote(*arguments)

@@ -20,8 +20,11 @@ import torch
 
 from actors.failures import StepFailedError
 from actors.heap import give_back_holes
+from actors.metrics import ActorMetrics
 from actors.scratch import ScratchFolder
+from actors.seat import Seat
 from actors.snapshot_writer import FLUSH_S, SnapshotWriter
+from actors.worker_log import WorkerLog
 from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.engines.registry import load_engine
@@ -88,8 +91,15 @@ class StepReport:
 class SegmentActor:
     """One segment's share of a video, and, on the gang's first actor, its text and its delivery."""
 
-    def __init__(self, options: EngineOptions, threads: int, store: StoreFactory) -> None:
+    def __init__(
+        self,
+        options: EngineOptions,
+        threads: int,
+        store: StoreFactory,
+        seat: Seat = Seat(),  # noqa: B008  # frozen
+    ) -> None:
         """Load the engine; this is what makes a warm actor worth keeping."""
+        self._seat, self._log = seat, WorkerLog(seat)
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
         self._engine = load_engine(options)
@@ -98,9 +108,15 @@ class SegmentActor:
         self._sampler: SegmentSampler | None = None
         self._delivery: VideoDelivery | None = None
         self._snapshots: SnapshotWriter | None = None
-        self._pushed = 0
+        self._pushed = self._num_frames = 0
         self._tried_encoders: set[EncodeOptions] = set()
         self._scratch: ScratchFolder | None = None
+        self._metrics = ActorMetrics(seat, options.name)
+        self._stepped_s: float | None = None
+
+    def __repr__(self) -> str:
+        """What the dashboard calls the actor; Ray asks once."""
+        return str(self._seat)
 
     def identity(self) -> tuple[str, int]:
         """Node id and process id, for logs; answers when the engine is loaded."""
@@ -108,7 +124,8 @@ class SegmentActor:
 
     def encode_prompts(self, plan: VideoPlan) -> dict[str, NDArray[np.float32]]:
         """Every prompt of the plan with its embedding ``[S, D]``."""
-        embeds = self._engine.encode_prompts(plan.prompts)
+        with self._metrics.doing("prompts"):
+            embeds = self._engine.encode_prompts(plan.prompts)
         return {prompt: embed.numpy() for prompt, embed in zip(plan.prompts, embeds, strict=True)}
 
     def check_encoder(self, options: EncodeOptions) -> None:
@@ -138,6 +155,7 @@ class SegmentActor:
         if assignment.prefix is not None:
             self._snapshots = SnapshotWriter(self._open_store, assignment.prefix)
         self._sampler, self._epoch = sampler, assignment.epoch
+        self._log.began(sampler, assignment.epoch)
 
     @ray.method(num_returns=3)
     def step(
@@ -151,8 +169,9 @@ class SegmentActor:
         """Compute one step; give what the left and the right neighbour need for the next."""
         sampler = self._sampler_at(epoch, step)
         started_s = time.perf_counter()
+        wait_s = 0.0 if self._stepped_s is None else started_s - self._stepped_s
         messages = [message for message in (from_left, from_right) if message is not None]
-        sent = {message.receiver: message for message in _advance(sampler, messages)}
+        sent = {message.receiver: message for message in self._advance(sampler, messages)}
         computed_s = time.perf_counter()
         if saves and self._snapshots is not None:
             self._snapshots.save(sampler)
@@ -166,6 +185,9 @@ class SegmentActor:
             save_s=time.perf_counter() - computed_s,
             saved=() if self._snapshots is None else self._snapshots.collect(),
         )
+        self._metrics.step(report, wait_s)
+        self._log.step(report, sampler.plan.num_steps, wait_s)
+        self._stepped_s = time.perf_counter()
         return sent.get(sampler.segment - 1), sent.get(sampler.segment + 1), report
 
     def flush(self, epoch: int) -> tuple[Saved, ...]:
@@ -190,8 +212,9 @@ class SegmentActor:
         self._finished_sampler(epoch)
         self._abandon_delivery()
         self._scratch = ScratchFolder()
-        self._delivery = VideoDelivery(plan, order, self._engine, self._scratch.path)
-        self._pushed = 0
+        folder, stage = self._scratch.path, self._metrics.doing
+        self._delivery = VideoDelivery(plan, order, self._engine, folder, stage)
+        self._pushed = self._num_frames = 0
 
     def push(self, epoch: int, index: int, slots_TCHW: NDArray[np.float32]) -> int:
         """Take the next run of slots; give the number of frames encoded so far."""
@@ -200,6 +223,8 @@ class SegmentActor:
             raise SegmentError(f"delivery: got run {index} of slots, expected {self._pushed}")
         self._pushed += 1
         num_frames = self._delivery.push(torch.from_numpy(slots_TCHW.copy()))
+        self._metrics.frames(num_frames - self._num_frames)
+        self._num_frames = num_frames
         give_back_holes()
         return num_frames
 
@@ -209,6 +234,7 @@ class SegmentActor:
         if self._delivery is None:
             raise SegmentError("delivery: none is open")
         delivered = self._delivery.finish(self._open_store())
+        self._log.note(f"delivered {delivered.video.key}, {delivered.video.size_bytes} bytes")
         self.abandon()
         return delivered
 
@@ -217,7 +243,7 @@ class SegmentActor:
         self._abandon_delivery()
         if self._snapshots is not None:
             self._snapshots.wait()
-        self._epoch, self._sampler, self._snapshots = -1, None, None
+        self._epoch, self._sampler, self._snapshots, self._stepped_s = -1, None, None, None
 
     def _abandon_delivery(self) -> None:
         if self._delivery is not None:
@@ -244,16 +270,18 @@ class SegmentActor:
             )
         return self._sampler
 
-
-def _advance(
-    sampler: SegmentSampler, messages: Sequence[BoundaryMessage]
-) -> Sequence[BoundaryMessage]:
-    """The step itself; what goes wrong in it bears the segment's number."""
-    try:
-        return sampler.advance(messages)
-    except NightreelError:
-        raise
-    except Exception as error:
-        where = f"video '{sampler.plan.request.id}', segment {sampler.segment}, step {sampler.step}"
-        message = f"{where}: {type(error).__name__}: {error}"
-        raise StepFailedError(sampler.segment, message) from error
+    def _advance(
+        self, sampler: SegmentSampler, messages: Sequence[BoundaryMessage]
+    ) -> Sequence[BoundaryMessage]:
+        """The step itself; what goes wrong in it bears the segment's number."""
+        step = sampler.step
+        try:
+            return sampler.advance(messages)
+        except NightreelError as error:
+            self._log.failed(step, error)
+            raise
+        except Exception as error:
+            where = f"video '{sampler.plan.request.id}', segment {sampler.segment}, step {step}"
+            message = f"{where}: {type(error).__name__}: {error}"
+            self._log.failed(step, error)
+            raise StepFailedError(sampler.segment, message) from error

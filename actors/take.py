@@ -150,7 +150,7 @@ class Take:
                 if not tries_left:
                     raise
                 logger.warning("%s; decoding begins again", error)
-            self.losses.restreamed += 1
+            self.losses.restreams()
             for track in self.tracks:
                 ping = track.handle.ping(track.epoch)
                 track.owed.append(Task("ping", self.plan.num_steps, ping))
@@ -268,7 +268,7 @@ class Take:
         if is_new:
             watcher.on_step(report)
         else:
-            self.losses.replayed_steps += 1
+            self.losses.replays(1)
 
     # --- the dead and the hung --------------------------------------------------------------------
 

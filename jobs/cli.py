@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from jobs import schedule_cli
+from jobs.dashboards_cli import dashboards
 from jobs.exit_codes import ExitCode, code_of, code_of_summary
 from jobs.report_cli import report
 from pipeline.errors import NightreelError
@@ -92,6 +93,9 @@ StoreArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="store.* settings, as render takes them."),
 ]
+
+
+app.command()(dashboards)
 
 
 def _show_version(asked: bool) -> None:

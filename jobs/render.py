@@ -15,6 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from jobs.desk import Desk
+from jobs.job_name import job_name
+from jobs.metrics import JobMetrics
+from jobs.progress_fan import ProgressFan
 from jobs.report.watching import PageProgress
 from jobs.studio import Studio
 from jobs.triage import Triage
@@ -94,7 +97,8 @@ def render(job: Job, progress: Progress) -> JobSummary:
     if job.strict:
         _refuse_if_any_is_bad(manifest, triage)
     summary = JobSummary()
-    progress = PageProgress(progress, store, manifest)
+    page = PageProgress(progress, store, manifest)
+    progress = ProgressFan(page, JobMetrics(job_name()))
     progress.job_started(manifest.num_rows)
     driver = _Driver(job, triage, Leases(store, job.config.lease), summary, progress)
     try:
@@ -139,7 +143,7 @@ class _Driver:
 
         Actors are not kept from others while this driver waits.
         """
-        with Studio(self.job.config, self.job.store, "render") as studio:
+        with Studio(self.job.config, self.job.store, job_name()) as studio:
             desk = Desk(self.job, self.triage, self.leases, studio, self.summary, self.progress)
             for row in rows:
                 desk.take(row)

@@ -90,7 +90,7 @@ class Studio:
                 self._config.engine,
                 self._config.gang,
                 self._store,
-                f"nightreel/{self._job}",
+                self._job,
                 self._config.checkpoint,
             )
         return self._gang

@@ -11,8 +11,9 @@ Shape suffixes: T slots, C channels, H height, W width.
 from __future__ import annotations
 
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.encoding.encode import VideoWriter
 from pipeline.encoding.poster import poster_jpeg
@@ -26,8 +27,12 @@ from pipeline.quality.joins import joins_of_plan
 from pipeline.quality.measure import measure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from pipeline.encoding.encode_options import EncodeOptions
@@ -37,6 +42,13 @@ if TYPE_CHECKING:
     from pipeline.plan import VideoPlan
     from pipeline.quality.measure import VideoQuality
     from pipeline.stores import ObjectInfo, ObjectStore
+
+Stage = Literal["decode", "encode", "check", "upload"]
+
+
+def _unwatched(stage: Stage) -> AbstractContextManager[None]:
+    del stage
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +90,27 @@ class Delivered:
 class VideoDelivery:
     """Decodes, encodes, checks and uploads one video, fed with its slots in order."""
 
-    def __init__(self, plan: VideoPlan, order: DeliveryOrder, engine: Engine, folder: Path) -> None:
-        """Open the stream; ``folder`` is local scratch space for the unfinished file."""
+    def __init__(
+        self,
+        plan: VideoPlan,
+        order: DeliveryOrder,
+        engine: Engine,
+        folder: Path,
+        stage: Callable[[Stage], AbstractContextManager[None]] = _unwatched,
+    ) -> None:
+        """Open the stream.
+
+        Args:
+            plan: what is delivered.
+            order: where to.
+            engine: decodes.
+            folder: local scratch space for the unfinished file.
+            stage: entered around each stretch of work, by whoever has a clock.
+        """
         self._plan, self._order = plan, order
         self._format = VideoFormat.of(plan.request)
         self._joiner = Joiner(plan.boundary)
-        self._decoder = engine.stream_decoder()
+        self._decoder, self._stage = engine.stream_decoder(), stage
         self._path = folder / "video.mp4"
         self._writer = VideoWriter(self._path, self._format, order.encode, order.provenance)
 
@@ -94,9 +121,16 @@ class VideoDelivery:
             EncodeError: ffmpeg failed.
             StoreFullError: the scratch disk is full.
         """
-        for frames in self._decoder.push(self._joiner.push(slots_TCHW)):
-            self._writer.write(frames)
+        decoded = self._decoder.push(self._joiner.push(slots_TCHW))
+        while (frames := self._next(decoded)) is not None:
+            with self._stage("encode"):
+                self._writer.write(frames)
         return self._writer.num_written
+
+    def _next(self, decoded: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8] | None:
+        """The next latent frame's pixels: they are decoded when they are asked for."""
+        with self._stage("decode"):
+            return next(decoded, None)
 
     def finish(self, store: ObjectStore) -> Delivered:
         """Complete the file, check it by decoding it, and upload video and poster.
@@ -109,18 +143,21 @@ class VideoDelivery:
             QualityError: it is over a limit of the quality gate; nothing is uploaded.
             StoreError: the upload failed.
         """
-        self._writer.close()
-        info = check(self._path, self._format, self._order.encode)
-        quality = self._judged(info.num_frames)
-        poster = self._path.with_suffix(".jpg")
-        poster.write_bytes(poster_jpeg(self._writer.poster_frame, self._order.provenance))
-        video = _put(store, self._order.video_key, self._path, "video/mp4")
-        delivered = Delivered(
-            video=video,
-            poster=_put(store, self._order.poster_key, poster, "image/jpeg"),
-            info=info,
-            quality=quality,
-        )
+        with self._stage("encode"):
+            self._writer.close()
+        with self._stage("check"):
+            info = check(self._path, self._format, self._order.encode)
+            quality = self._judged(info.num_frames)
+            poster = self._path.with_suffix(".jpg")
+            poster.write_bytes(poster_jpeg(self._writer.poster_frame, self._order.provenance))
+        with self._stage("upload"):
+            video = _put(store, self._order.video_key, self._path, "video/mp4")
+            delivered = Delivered(
+                video=video,
+                poster=_put(store, self._order.poster_key, poster, "image/jpeg"),
+                info=info,
+                quality=quality,
+            )
         self._path.unlink()
         poster.unlink()
         return delivered

@@ -247,7 +247,7 @@ class CountingHandle(SegmentHandle):
 
     @classmethod
     def around(cls, handle: SegmentHandle, shared: CountingHandle | None) -> CountingHandle:
-        counting = cls(handle._actor, handle.name)
+        counting = cls(handle._actor, handle.seat)
         counting.pushes = shared.pushes if shared else []
         counting.under_way = shared.under_way if shared else []
         return counting
