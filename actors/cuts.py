@@ -98,6 +98,21 @@ class Cuts:
         return self._prefix if self._store is not None else None
 
     @property
+    def can_store(self) -> bool:
+        """Whether there is a place for cuts."""
+        return self.prefix is not None
+
+    @property
+    def settled_step(self) -> int:
+        """The step of the newest cut that is whole or was given up."""
+        return self._settled
+
+    @property
+    def has_last(self) -> bool:
+        """Whether the finished latents are in the store."""
+        return self.base_step == self._plan.num_steps
+
+    @property
     def is_last_settled(self) -> bool:
         """Whether the finished latents are as safe as they are to be."""
         return not self._keeps_last or self.base_step == self._plan.num_steps
@@ -120,9 +135,15 @@ class Cuts:
             self._due[cut_step] = self._is_due(cut_step)
         return self._due[cut_step]
 
-    def request(self, step: int) -> None:
-        """Store the state after ``step``, whatever the rule says; nobody has begun it yet."""
-        if self._every and step + 1 < self._plan.num_steps:
+    def request(self, step: int, *, always: bool = False) -> None:
+        """Store the state after ``step``, whatever the rule says; nobody has begun it yet.
+
+        Args:
+            step: the step.
+            always: also where the rule is to take no snapshots.
+        """
+        is_on = self.can_store if always else bool(self._every)
+        if is_on and step + 1 < self._plan.num_steps:
             self._due[step + 1] = True
 
     def may_run(self, step: int) -> bool:

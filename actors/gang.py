@@ -16,6 +16,7 @@ from actors.failures import GangBrokenError, SegmentDiedError
 from actors.handles import abandon_all, keep, wait_for
 from actors.losses import Losses
 from actors.metrics import RetryMetrics
+from actors.pause import Pause, never
 from actors.segment import Assignment
 from actors.take import Take
 from actors.track import Track
@@ -30,6 +31,7 @@ from pipeline.segments import cut as cut_into
 from pipeline.snapshot_store import discard_cut, latest_cut
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -104,15 +106,23 @@ class Gang:
         """End the actors and give the room back; nothing if that is done already."""
         self._crew.close()
 
-    def render(self, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher) -> Delivered:
+    def render(
+        self,
+        plan: VideoPlan,
+        order: DeliveryOrder,
+        watcher: Watcher,
+        wants_pause: Callable[[], bool] = never,
+    ) -> Delivered:
         """Render one video to verified objects, from its last whole snapshot if it has one.
 
         Args:
             plan: what to make.
             order: where it goes.
             watcher: told of every finished step and of the frames encoded.
+            wants_pause: whether the video is to stop at its next snapshot; asked often.
 
         Raises:
+            PausedError: it has.
             SegmentDiedError: it has cost as many actors as a video may cost, or all there are.
             ClusterError: the encoder does not work on the gang's first node.
             NightreelError: the video itself can't be made, encoded or stored.
@@ -123,7 +133,7 @@ class Gang:
             while True:
                 base = self._latest_cut(plan, order)
                 try:
-                    return self._one_take(plan, order, watcher, base)
+                    return self._one_take(plan, order, watcher, base, Pause(wants_pause))
                 except GangBrokenError as error:
                     self._go_back(base, error)
                 except UNREADABLE as error:
@@ -188,10 +198,16 @@ class Gang:
         )
 
     def _one_take(
-        self, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher, base: Cut | None
+        self,
+        plan: VideoPlan,
+        order: DeliveryOrder,
+        watcher: Watcher,
+        base: Cut | None,
+        pause: Pause,
     ) -> Delivered:
         self._check_encoder(order.encode)
         take = self.begin(plan, order=order, base=base)
+        take.pause = pause
         watcher.on_start(take.partition.num_segments, take.cuts.base_step)
         try:
             take.sample(watcher)

@@ -40,6 +40,7 @@ def stream(take: Take, order: DeliveryOrder, watcher: Watcher) -> Delivered:
 
     Raises:
         SegmentDiedError: an actor died or hung.
+        PausedError: the take was to stop; it goes on from its finished latents.
         NightreelError: the video can't be encoded or stored.
     """
     carrier, video = take.tracks[0], take.plan.request.id
@@ -66,3 +67,4 @@ def _await_push(take: Take, pending: list[ObjectRef[int]], watcher: Watcher, doi
     (num_frames,) = wait_for([pending.pop(0)], timeout_s=limit_s, doing=doing)
     take.guard.push_limit.learn(time.monotonic() - started_s)
     watcher.on_frames(num_frames)
+    take.pause.heed_in_delivery(take.plan.request.id, take.cuts)

@@ -29,6 +29,7 @@ from actors.failures import (
 )
 from actors.guard import Guard
 from actors.nodes import living_nodes
+from actors.pause import Pause
 from actors.retained import RetainedBoundaries
 from actors.streaming import finished_slots, stream
 from actors.track import Task
@@ -86,6 +87,7 @@ class Take:
         begins: submits ``begin`` to a track's actor, from the newest cut.
         next_epoch: a number for each actor that begins.
         losses: what it has cost so far.
+        pause: whether it is to stop on the way.
     """
 
     plan: VideoPlan
@@ -98,6 +100,7 @@ class Take:
     losses: Losses
     begins: Callable[[Track, Cuts], ObjectRef[None]]
     next_epoch: Callable[[], int]
+    pause: Pause = field(default_factory=Pause)
     retained: RetainedBoundaries = field(default_factory=RetainedBoundaries)
     guard: Guard = field(init=False)
 
@@ -122,9 +125,11 @@ class Take:
         Raises:
             GangBrokenError: a node is gone; all must go back to the last whole cut.
             SegmentDiedError: a step has cost too many processes.
+            PausedError: it was to stop, and has.
             NightreelError: the video can't be made or stored.
         """
         while not self._is_done():
+            self.pause.heed(self.plan.request.id, self.tracks, self.cuts)
             for track in self.tracks:
                 self._submit(track)
             for track in self._wait():
@@ -184,6 +189,8 @@ class Take:
     def _may_submit(self, track: Track) -> bool:
         step = track.next_submit
         if step == self.plan.num_steps or step > track.next_report + self.options.steps_ahead:
+            return False
+        if not self.pause.allows(step):
             return False
         if step > track.first_step and any(
             self.retained.get(other.segment, step - 1) is None for other in self._neighbours(track)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from jobs import schedule_cli
+from jobs import queue_cli, schedule_cli, status_cli
 from jobs.dashboards_cli import dashboards
 from jobs.exit_codes import ExitCode, code_of, code_of_summary
 from jobs.report_cli import report
@@ -163,65 +163,6 @@ def validate(
 
 
 @app.command()
-def status(
-    output: UriArgument,
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="MANIFEST|KEY=VALUE",
-            help="With a manifest: its rows only, those not begun yet included. store.* settings.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    config: ConfigOption = None,
-) -> None:
-    """Show which videos are rendered, being rendered, pending or failed; starts nothing."""
-    from jobs.status import read_status
-    from jobs.status_text import status_json, status_table, totals_text
-    from storage.manifest import Manifest
-    from storage.open import open_store
-
-    manifests, settings = _parted(arguments)
-    if len(manifests) > 1:
-        raise typer.BadParameter(f"expected one manifest, got {', '.join(manifests)}")
-    options = _store_options(settings, config)
-    rows = Manifest.open(manifests[0], s3=options) if manifests else None
-    found = read_status(open_store(output, s3=options), rows)
-    if as_json:
-        typer.echo(status_json(found))
-    else:
-        if found.videos:
-            Console().print(status_table(found))
-        typer.echo(totals_text(found))
-    if not found.is_clean:
-        raise typer.Exit(ExitCode.SOME_FAILED)
-
-
-@app.command()
-def retry(
-    output: UriArgument,
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="ID|KEY=VALUE",
-            help="Which videos; without any, all that failed. store.* settings.",
-        ),
-    ] = None,
-    config: ConfigOption = None,
-) -> None:
-    """Put failed videos back in the queue: the next render tries them anew."""
-    from jobs.progress_text import printable
-    from jobs.retry import requeue
-    from storage.open import open_store
-
-    ids, settings = _parted(arguments)
-    requeued = requeue(open_store(output, s3=_store_options(settings, config)), ids)
-    for record in requeued:
-        typer.echo(f"{record.id}: requeued; failed with {printable(f'{record.error}')}")
-    typer.echo(f"{len(requeued)} requeued; 'nightreel render' tries them again")
-
-
-@app.command()
 def clean(
     output: UriArgument,
     settings: StoreArgument = None,
@@ -313,6 +254,8 @@ def inspect_command(
 
 
 app.command()(report)
+queue_cli.register(app)
+status_cli.register(app)
 
 
 def main() -> None:
@@ -342,13 +285,6 @@ def _settings(
     if address:
         given.append(f"ray.address={address}")
     return load_config(preset=preset, files=files or [], overrides=given)
-
-
-def _parted(arguments: list[str] | None) -> tuple[list[str], list[str]]:
-    """Names, and settings: neither an id nor a manifest begins with ``store.`` and has a ``=``."""
-    given = arguments or []
-    settings = [text for text in given if text.startswith("store.") and "=" in text]
-    return [text for text in given if text not in settings], settings
 
 
 def _store_options(settings: list[str] | None, files: list[Path] | None) -> S3Options:

@@ -24,6 +24,7 @@ from pipeline.encoding.provenance import Provenance
 from pipeline.errors import (
     ClusterError,
     NightreelError,
+    PausedError,
     QualityError,
     StoreAccessError,
     StoreFullError,
@@ -40,6 +41,7 @@ from storage.record import LedgerRecord
 from storage.rejected import Rejection
 
 if TYPE_CHECKING:
+    from jobs.orders import Orders
     from jobs.progress import Progress
     from jobs.render import Job, JobSummary
     from jobs.studio import Studio
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from storage.stored import StoreWithListing
 
 # The job itself can't go on after these; after any other error the next row is rendered.
-JOB_ERRORS = (ClusterError, StoreAccessError, StoreUnavailableError, WeightsError)
+JOB_ERRORS = (ClusterError, PausedError, StoreAccessError, StoreUnavailableError, WeightsError)
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class Desk:
     studio: Studio
     summary: JobSummary
     progress: Progress
+    orders: Orders
     waiting: list[ToRender] = field(default_factory=list)
     _store: StoreWithListing = field(init=False)
     _ledger: Ledger = field(init=False)
@@ -77,7 +80,12 @@ class Desk:
         self._retention = Retention(self._store, self.job.config.output)
 
     def take(self, row: Triaged) -> None:
-        """Do what is to be done with one row."""
+        """Do what is to be done with one row.
+
+        Raises:
+            PausedError: the job is to pause; the row was not begun, or goes on from a snapshot.
+        """
+        self.orders.check()
         if isinstance(row, Rejection):
             self.summary.rejected.append(row)
             self.progress.row_rejected(row)
@@ -178,9 +186,13 @@ class Desk:
     def _delivered(self, row: ToRender, heartbeat: Heartbeat) -> LedgerRecord:
         """Media, then sidecar; the record is what the ledger will say, and is true."""
         video_id = row.plan.request.id
-        tally = Tally(self.progress, video_id, heartbeat)
+        self.orders.check_video(video_id)
+        tally = Tally(self.progress, video_id, heartbeat, self.orders)
         config, order = self.job.config, self._order(row)
-        made = make(self.studio, row, config, order, watcher=tally, store=self._store)
+        try:
+            made = make(self.studio, row, config, order, watcher=tally, store=self._store)
+        finally:
+            self.orders.at_work(is_sampling=False)
         self._store.put_bytes(
             keys.sidecar(video_id, row.fingerprint),
             sidecar_json(made, tally.timings()),

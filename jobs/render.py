@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Final
 from jobs.desk import Desk
 from jobs.job_name import job_name
 from jobs.metrics import JobMetrics
+from jobs.orders import Orders
 from jobs.progress_fan import ProgressFan
 from jobs.report.watching import PageProgress
 from jobs.studio import Studio
 from jobs.triage import Triage
+from jobs.veto import Veto
 from pipeline.engines.registry import read_spec
 from pipeline.errors import (
     ManifestError,
@@ -82,10 +84,16 @@ class JobSummary:
         return not self.failed and not self.rejected
 
 
-def render(job: Job, progress: Progress) -> JobSummary:
+def render(job: Job, progress: Progress, orders: Orders | None = None) -> JobSummary:
     """Render every row of a manifest that is not rendered yet.
 
+    Args:
+        job: what is asked.
+        progress: told of all that happens.
+        orders: what is asked while it runs; ``None``: nothing.
+
     Raises:
+        PausedError: the job was to pause, and has.
         UserError: the manifest or the engine's weights can't be read, or ``strict`` refuses it.
         ClusterError, StoreError: the job can't go on; run it again.
     """
@@ -93,14 +101,17 @@ def render(job: Job, progress: Progress) -> JobSummary:
     store = job.store()
     store.check()
     manifest = Manifest.open(job.manifest, s3=job.config.store)
-    triage = Triage(job.config, read_spec(job.config.engine), Ledger(store))
+    triage = Triage(
+        job.config, read_spec(job.config.engine), Ledger(store), Veto.of(job.config.hooks)
+    )
     if job.strict:
         _refuse_if_any_is_bad(manifest, triage)
     summary = JobSummary()
     page = PageProgress(progress, store, manifest)
     progress = ProgressFan(page, JobMetrics(job_name()))
     progress.job_started(manifest.num_rows)
-    driver = _Driver(job, triage, Leases(store, job.config.lease), summary, progress)
+    leases = Leases(store, job.config.lease)
+    driver = _Driver(job, triage, leases, summary, progress, orders or Orders())
     try:
         driver.see_to(triage.rows(manifest))
     except (StoreUnavailableError, StoreAccessError):
@@ -127,6 +138,7 @@ class _Driver:
     leases: Leases
     summary: JobSummary
     progress: Progress
+    orders: Orders
 
     def see_to(self, rows: Iterable[Triaged]) -> None:
         """Settle every row."""
@@ -135,6 +147,7 @@ class _Driver:
             names = ", ".join(row.plan.request.id for row in waiting)
             LOG.warning("waiting for what other drivers render: %s", names)
         while waiting:
+            self.orders.check()
             time.sleep(min(LONGEST_PAUSE_S, self.job.config.lease.ttl_s / 4))
             waiting = self._pass(self.triage.again(row) for row in waiting)
 
@@ -143,8 +156,17 @@ class _Driver:
 
         Actors are not kept from others while this driver waits.
         """
-        with Studio(self.job.config, self.job.store, job_name()) as studio:
-            desk = Desk(self.job, self.triage, self.leases, studio, self.summary, self.progress)
+        wants_pause = self.orders.wants_pause
+        with Studio(self.job.config, self.job.store, job_name(), wants_pause) as studio:
+            desk = Desk(
+                self.job,
+                self.triage,
+                self.leases,
+                studio,
+                self.summary,
+                self.progress,
+                self.orders,
+            )
             for row in rows:
                 desk.take(row)
             return desk.waiting

@@ -13,6 +13,7 @@ from typing import Literal
 from actors.cluster import LOCAL, ClusterOptions
 from actors.cuts import CheckpointOptions
 from actors.placement import GangOptions
+from jobs.hooks import HookOptions
 from pipeline.boundary import BoundaryOptions
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines.registry import EngineOptions
@@ -78,6 +79,7 @@ class JobConfig:
     output: OutputOptions = field(default_factory=OutputOptions)
     job: JobOptions = field(default_factory=JobOptions)
     lease: LeaseOptions = field(default_factory=LeaseOptions)
+    hooks: HookOptions = field(default_factory=HookOptions)
     store: S3Options = field(default_factory=S3Options)
     ray: ClusterOptions = field(default_factory=ClusterOptions)
 

@@ -42,6 +42,15 @@ def load_store_options(*, files: Sequence[Path] = (), overrides: Sequence[str] =
     return options
 
 
+def store_options_of(settings: Sequence[str]) -> S3Options:
+    """How to reach S3, as a queued job's settings say.
+
+    Raises:
+        ConfigError: an unknown key or a value of the wrong type: from another release.
+    """
+    return load_store_options(overrides=[s for s in settings if s.startswith(f"{SECTION}.")])
+
+
 def _section(layer: ConfigLayer) -> object:
     """The layer's store settings, each known and of the right type."""
     values = layer.values[SECTION]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from actors.cluster import connected
 from actors.failures import SegmentDiedError
 from actors.gang import Gang
+from actors.pause import never
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -26,9 +28,16 @@ logger = logging.getLogger("nightreel.studio")
 class Studio:
     """Renders videos one after another on warm actors. Use as a context manager."""
 
-    def __init__(self, config: JobConfig, store: StoreFactory, job: str) -> None:
+    def __init__(
+        self,
+        config: JobConfig,
+        store: StoreFactory,
+        job: str,
+        wants_pause: Callable[[], bool] = never,
+    ) -> None:
         """Nothing starts yet: a job in which everything is done already needs no cluster."""
         self._config, self._store, self._job = config, store, job
+        self._wants_pause = wants_pause
         self._cluster = ExitStack()
         self._gang: Gang | None = None
 
@@ -53,13 +62,13 @@ class Studio:
             NightreelError: the video can't be made, or the cluster can't serve.
         """
         try:
-            return self._ready().render(plan, order, watcher)
+            return self._ready().render(plan, order, watcher, self._wants_pause)
         except SegmentDiedError as error:
             if self.num_actors:
                 raise
             self._dismiss()
             logger.warning("%s; trying again with a new gang", error)
-        return self._ready().render(plan, order, watcher)
+        return self._ready().render(plan, order, watcher, self._wants_pause)
 
     def render_with(
         self, config: JobConfig, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher

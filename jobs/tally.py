@@ -10,17 +10,22 @@ from jobs.sidecar import Timings
 if TYPE_CHECKING:
     from actors.segment import StepReport
     from jobs.heartbeat import Heartbeat
+    from jobs.orders import Orders
     from jobs.progress import Progress
 
 
 class Tally:
     """An ``actors.take.Watcher`` of one video; an attempt starts it anew.
 
-    It is asked many times a second, so here a driver learns that it has lost the video.
+    It is asked many times a second, so here a driver learns that it has lost the video, or that
+    nobody wants it any more.
     """
 
-    def __init__(self, progress: Progress, video_id: str, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, progress: Progress, video_id: str, heartbeat: Heartbeat, orders: Orders
+    ) -> None:
         self._progress, self._id, self._heartbeat = progress, video_id, heartbeat
+        self._orders = orders
         self._begun_s = time.monotonic()
         self._reports: list[StepReport] = []
         self._sampling_s = (0.0, 0.0)
@@ -28,7 +33,8 @@ class Tally:
 
     def on_start(self, num_segments: int, first_step: int) -> None:
         """See ``actors.take.Watcher``."""
-        self._heartbeat.check()
+        self._check()
+        self._orders.at_work(is_sampling=True)
         self._num_segments = num_segments
         self._reports.clear()
         now_s = time.monotonic()
@@ -37,15 +43,19 @@ class Tally:
 
     def on_step(self, report: StepReport) -> None:
         """See ``actors.take.Watcher``."""
-        self._heartbeat.check()
+        self._check()
         self._reports.append(report)
         self._sampling_s = (self._sampling_s[0], time.monotonic())
         self._progress.step_done(self._id, report.segment, report.step)
 
     def on_frames(self, num_frames: int) -> None:
         """See ``actors.take.Watcher``."""
-        self._heartbeat.check()
+        self._check()
         self._progress.frames_done(self._id, num_frames)
+
+    def _check(self) -> None:
+        self._heartbeat.check()
+        self._orders.check_video(self._id)
 
     def timings(self) -> Timings:
         """What the last attempt took."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobs.settings import JobConfig
+    from jobs.veto import Veto
     from pipeline.engines.protocol import EngineSpec
     from pipeline.plan import VideoPlan
     from storage.ledger import Ledger
@@ -66,11 +67,15 @@ Triaged = ToRender | AlreadyThere | GivenUp | Rejection
 
 @dataclass(frozen=True, slots=True)
 class Triage:
-    """Sorts rows as they come; holds none of them."""
+    """Sorts rows as they come; holds none of them.
+
+    ``veto`` is asked about a row that would be rendered, when its turn comes.
+    """
 
     config: JobConfig
     engine: EngineSpec
     ledger: Ledger | None = None
+    veto: Veto | None = None
 
     def rows(self, manifest: Manifest) -> Iterator[Triaged]:
         """Every row of the manifest, in order."""
@@ -92,7 +97,13 @@ class Triage:
             options=numeric_options(self.config),
         )
         row_to_render = ToRender(plan=plan, fingerprint=name, reason="")
-        return self._looked_up(row_to_render, self.config.job.max_attempts)
+        found = self._looked_up(row_to_render, self.config.job.max_attempts)
+        if self.veto is not None and isinstance(found, ToRender):
+            try:
+                self.veto.check(plan.request)
+            except RequestError as error:
+                return row.reject(error)
+        return found
 
     def _looked_up(self, row: ToRender, max_attempts: int) -> Triaged:
         """What the ledger makes of a row."""

@@ -20,6 +20,8 @@
     |   |-- ObjectMissingError             no object under that key
     |   |-- ObjectExistsError              create-only write found an object already there
     |   `-- ObjectCorruptError             size or checksum is not what was recorded
+    |-- PausedError                        no failure: it was to stop, and goes on later from there
+    |-- VideoCancelledError                somebody does not want this video any more
     `-- ClusterError                       the Ray cluster can't serve the job; retry elsewhere or
     later
 
@@ -141,6 +143,14 @@ class ObjectExistsError(StoreError):
 
 class ObjectCorruptError(StoreError):
     """An object's size or checksum is not what was written or recorded."""
+
+
+class PausedError(NightreelError):
+    """Work that was to stop has stopped; it goes on from its last snapshot."""
+
+
+class VideoCancelledError(NightreelError):
+    """A video that was being rendered, or was to be, is not wanted any more."""
 
 
 class ClusterError(NightreelError):

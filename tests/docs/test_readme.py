@@ -21,8 +21,14 @@ NIGHTREEL = str(Path(sys.executable).with_name("nightreel"))
 NEEDS_MORE = ("s3://", "engine.weights=", "--address", "five-minutes")
 
 
+# Told in a test of its own, with a head of its own.
+TOUR = "## The night shift\n"
+
+
 def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    before, _, tour = README.partition(TOUR)
+    after = tour.partition("\n## ")[2]
+    return re.findall(rf"```{language}\n(.*?)```", before + after, flags=re.DOTALL)
 
 
 def _commands() -> list[list[str]]:
