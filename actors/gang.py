@@ -137,10 +137,12 @@ class Gang:
                 except GangBrokenError as error:
                     self._go_back(base, error)
                 except UNREADABLE as error:
-                    if base is None:
+                    # Not always the one that it went on from: a replacement reads newer ones.
+                    damaged = self._latest_cut(plan, order)
+                    if damaged is None:
                         raise
-                    logger.warning("%s; the snapshot at step %d is not used", error, base.step)
-                    self._discard(order, base)
+                    logger.warning("%s; the snapshot at step %d is not used", error, damaged.step)
+                    self._discard(order, damaged)
         finally:
             abandon_all(self._handles)
 
@@ -215,6 +217,9 @@ class Gang:
         except GangBrokenError:
             again = [track.furthest - take.cuts.base_step for track in take.tracks]
             self.losses.replays(sum(max(0, steps) for steps in again))
+            take.cancel()
+            raise
+        except UNREADABLE:
             take.cancel()
             raise
 

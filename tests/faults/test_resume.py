@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.snapshot_store import latest_cut
 from storage.open import StoreConfig
-from tests.cluster.gangs import Notes, gang_of, order
-from tests.faults.renders import PREFIX, assert_same_bits, plan_of
+from tests.cluster.gangs import Notes, gang_of, order, processes
+from tests.faults.renders import PREFIX, SLOW, assert_same_bits, plan_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,4 +60,30 @@ def test_the_next_run_goes_on_from_the_last_whole_snapshot(
         anew = Notes()
         gang.render(plan, sent, anew)
         assert anew.first_steps == [8, 0]
+        assert_same_bits(store(), plan)
+
+
+@pytest.mark.faults
+def test_a_snapshot_that_is_damaged_before_a_replacement_reads_it(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    """Made in the same take that it fails: the video begins again without it."""
+    store, plan = StoreConfig(uri=str(tmp_path)), plan_of(8)
+    with gang_of(3, store, SLOW, every_steps=2) as gang:
+        victim, damaged = processes(gang)[1], []
+
+        def damage(report: StepReport) -> None:
+            found = latest_cut(store(), PREFIX, plan)
+            if found is None or damaged or report.segment != 1:
+                return
+            damaged.append(found.step)
+            for part in found.parts:
+                store().put_bytes(part.key, b"nothing of the kind", overwrite=True)
+            victim.kill()
+
+        notes = Notes(on_report=damage)
+        gang.render(plan, order(checkpoints_prefix=PREFIX), notes)
+        assert damaged
+        assert len(notes.first_steps) == 2
+        assert notes.first_steps[1] not in damaged
         assert_same_bits(store(), plan)
