@@ -86,7 +86,9 @@ function matches(thing, words) {
 // a hundred times as long. Cards are made when they are first needed, most of them while nothing else is to be done.
 function show() {
   const words = VIEW.q.toLowerCase().split(/\s+/).filter(Boolean);
-  VIEW.list = THINGS.filter((thing) => matches(thing, words)).sort(SORTS[VIEW.sort][1]);
+  const list = THINGS.filter((thing) => matches(thing, words)).sort(SORTS[VIEW.sort][1]);
+  if (turn > 0 && list.length === VIEW.list.length && list.every((thing, at) => thing === VIEW.list[at])) return;
+  VIEW.list = list;
   byId("found").value = VIEW.list.length === THINGS.length ? plural(THINGS.length, "film") : `${VIEW.list.length} of ${THINGS.length}`;
   byId("empty").hidden = VIEW.list.length > 0;
   const mine = (turn += 1);
