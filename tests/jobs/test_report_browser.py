@@ -11,11 +11,9 @@ import pytest
 
 from jobs.report.collect import Collector
 from jobs.report.watching import put_page
-from storage.ledger import Ledger
 from storage.local import LocalStore
-from storage.record import LedgerRecord
 from tests.jobs.chromium import PHONE, WIDE, browser, served
-from tests.jobs.report_store import BAD_ROW, FILM_S, add_night, film
+from tests.jobs.report_store import BAD_ROW, FILM_S, add_film, add_night, film
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +25,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 MANY = 1000
 LIMIT_MS = 200.0
-READY = 'document.getElementById("grid").dataset.ready'
-SEEN = """return [...document.querySelectorAll("#grid > li")].filter(node => !node.hidden)
+READY = 'document.getElementById("grid").hasAttribute("data-ready")'
+SEEN = """return [...document.querySelectorAll("#grid > li")]
     .map(node => node.querySelector(".id").textContent)"""
+TIMED = """const began = performance.now(), box = document.getElementById("search");
+    box.value = arguments[0]; box.dispatchEvent(new Event("input"));
+    document.getElementById("grid").getBoundingClientRect();
+    return performance.now() - began"""
 ALL = ["balloon", "dawn-to-night", "hostile", "torn", "odd"]
 
 
@@ -201,33 +203,24 @@ def test_a_phone_needs_no_scrolling_sideways(browser: Browser, night: Path, plac
 
 def test_a_thousand_films_are_found_at_once(browser: Browser, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "many")
-    ledger = Ledger(store)
     for number in range(MANY):
-        ledger.append(
-            LedgerRecord(
-                id=f"film-{number:04d}",
-                state="failed",
-                fingerprint="f",
-                error="EncodeError",
-                message=f"sentence {number} of a long night " * 10,
-            )
-        )
+        add_film(store, f"film-{number:04d}", {0.0: f"picture {number} of a long night"})
     put_page(store, Collector(store))
     browser.look(WIDE)
     browser.open((tmp_path / "many" / "index.html").as_uri())
     browser.wait(READY)
     assert len(browser.run(SEEN)) == MANY
-    took_ms = [
-        browser.run(
-            """const began = performance.now(), box = document.getElementById("search");
-            box.value = arguments[0]; box.dispatchEvent(new Event("input"));
-            document.getElementById("grid").getBoundingClientRect();
-            return performance.now() - began""",
-            text,
-        )
-        for text in ("sentence 77 ", "", "film-0500", "", "night")
-    ]
-    assert sorted(took_ms)[len(took_ms) // 2] < LIMIT_MS, took_ms
+
+    def took_ms(text: str) -> float:
+        """From the key to the finished layout; the best of three, on a machine with other work."""
+        tries = []
+        for before in ("", "film-0001", "zzz"):
+            type_in(browser, before)
+            tries.append(browser.run(TIMED, text))
+        return min(tries)
+
+    slowest = {text: took_ms(text) for text in ("picture 77 ", "", "film-0500", "night", "no such")}
+    assert max(slowest.values()) < LIMIT_MS, slowest
     assert type_in(browser, "film-0500") == ["film-0500"]
 
 

@@ -1,4 +1,4 @@
-// The films as a grid: made in chunks, filtered by hiding, sorted by moving.
+// The films as a grid.
 
 const FIRST_CARDS = 120;
 const CHUNK_CARDS = 250;
@@ -71,55 +71,46 @@ function preview(link, shot, thing) {
 const GRID = byId("grid");
 const CARDS = new Map();
 const VIEW = { q: "", state: "", sort: "order", list: [] };
+let turn = 0;
+
+function cardOf(thing) {
+  if (!CARDS.has(thing)) CARDS.set(thing, card(thing));
+  return CARDS.get(thing);
+}
 
 function matches(thing, words) {
   return (!VIEW.state || thing.state === VIEW.state) && words.every((word) => thing.text.includes(word));
 }
 
-// Which things are seen now, and in which order; cards that are there already follow.
+// Put in the cards of what is asked for, in its order. What is not is taken out: hiding a thousand cards takes a browser
+// a hundred times as long. Cards are made when they are first needed, most of them while nothing else is to be done.
 function show() {
   const words = VIEW.q.toLowerCase().split(/\s+/).filter(Boolean);
-  const list = THINGS.filter((thing) => matches(thing, words));
-  VIEW.list = VIEW.sort === "order" ? list : list.sort(SORTS[VIEW.sort][1]);
-  const seen = new Set(VIEW.list);
-  for (const [thing, node] of CARDS) node.hidden = !seen.has(thing);
+  const list = THINGS.filter((thing) => matches(thing, words)).sort(SORTS[VIEW.sort][1]);
+  if (turn > 0 && list.length === VIEW.list.length && list.every((thing, at) => thing === VIEW.list[at])) return;
+  VIEW.list = list;
   byId("found").value = VIEW.list.length === THINGS.length ? plural(THINGS.length, "film") : `${VIEW.list.length} of ${THINGS.length}`;
   byId("empty").hidden = VIEW.list.length > 0;
-}
-
-function arrange() {
-  const order = [...THINGS].sort(SORTS[VIEW.sort][1]);
-  GRID.append(...order.filter((thing) => CARDS.has(thing)).map((thing) => CARDS.get(thing)));
-}
-
-function addCards(things) {
-  const seen = new Set(VIEW.list);
-  for (const thing of things) {
-    const node = card(thing);
-    node.hidden = !seen.has(thing);
-    CARDS.set(thing, node);
-  }
-  GRID.append(...things.map((thing) => CARDS.get(thing)));
-}
-
-function fill() {
-  const order = [...THINGS].sort(SORTS[VIEW.sort][1]);
-  show();
-  addCards(order.slice(0, FIRST_CARDS));
+  const mine = (turn += 1);
+  let made = VIEW.list.findIndex((thing, at) => at >= FIRST_CARDS && !CARDS.has(thing));
+  if (made < 0) made = VIEW.list.length;
+  GRID.replaceChildren(...VIEW.list.slice(0, made).map(cardOf));
+  GRID.toggleAttribute("data-ready", made === VIEW.list.length);
   const next = () => {
-    const rest = [...THINGS].sort(SORTS[VIEW.sort][1]).filter((thing) => !CARDS.has(thing));
-    addCards(rest.slice(0, CHUNK_CARDS));
-    if (CARDS.size < THINGS.length) requestIdleCallback(next, { timeout: 200 });
-    else { arrange(); GRID.dataset.ready = "true"; }
+    if (turn !== mine) return;
+    GRID.append(...VIEW.list.slice(made, made + CHUNK_CARDS).map(cardOf));
+    made += CHUNK_CARDS;
+    if (made < VIEW.list.length) requestIdleCallback(next, { timeout: 200 });
+    else GRID.toggleAttribute("data-ready", true);
   };
-  requestIdleCallback(next, { timeout: 200 });
+  if (made < VIEW.list.length) requestIdleCallback(next, { timeout: 200 });
 }
 
 // Arrow keys go through the grid as the eye does.
 GRID.addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 0, ArrowUp: 0, Home: 0, End: 0 }[event.key];
   if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
-  const links = [...GRID.children].filter((node) => !node.hidden).map((node) => node.firstElementChild);
+  const links = [...GRID.children].map((node) => node.firstElementChild);
   const at = links.indexOf(document.activeElement?.closest("a"));
   if (at < 0) return;
   const across = Math.max(1, getComputedStyle(GRID).gridTemplateColumns.split(" ").length);

@@ -19,11 +19,9 @@ function follow() {
     return;
   }
   const sort = SORTS[now.get("sort")] ? now.get("sort") : "order";
-  const isSorted = sort === VIEW.sort;
   const asked = { q: now.get("q") ?? "", state: STATES.includes(now.get("state")) ? now.get("state") : "", sort };
-  if (asked.q !== VIEW.q || asked.state !== VIEW.state || !isSorted) {
+  if (asked.q !== VIEW.q || asked.state !== VIEW.state || asked.sort !== VIEW.sort) {
     Object.assign(VIEW, asked);
-    if (!isSorted) arrange();
     show();
   }
   if (byId("search").value.trim() !== VIEW.q) byId("search").value = VIEW.q;
@@ -150,5 +148,4 @@ bar();
 live();
 show();
 follow();
-fill();
 addEventListener("hashchange", follow);
