@@ -1,14 +1,15 @@
 """What a job's driver tells Prometheus: videos by state, when it will end, when it last moved.
 
-These are gauges: they are there while the driver lives and gone within half a minute of its end.
-Two of them are moments, so that they mean the same whenever they are read, and go on meaning it
-when the driver is stuck and no longer tells anything. Before Ray is there nothing can be told, so
-all is told again when a video's actors are ready.
+These are gauges. Ray forgets one that was not set for two of its reports (20 s), so a thread sets
+them again every second, and they are gone soon after the driver. Two of them are moments, so that
+they mean the same whenever they are read, and go on meaning it when the job is stuck.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import ray
@@ -28,6 +29,16 @@ VideoState = Literal["waiting", "rendering", "rendered", "skipped", "failed", "r
 VIDEO_STATES: Final[tuple[VideoState, ...]] = (
     *("waiting", "rendering", "rendered", "skipped", "failed", "rejected"),
 )
+TELL_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What is told; made by the job's thread and read by the one that tells."""
+
+    by_state: dict[VideoState, int]
+    progress_at_s: float | None = None
+    end_at_s: float | None = None
 
 
 class JobMetrics:
@@ -40,7 +51,8 @@ class JobMetrics:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._job, self._clock, self._now = job, clock, now
-        self._count = JobCount()
+        self._count, self._figures = JobCount(), _Figures({})
+        self._ended = threading.Event()
         self._videos = Gauge(
             "nightreel_videos", "Rows of the running jobs' manifests.", ("job_id", "state")
         )
@@ -72,74 +84,88 @@ class JobMetrics:
     def job_started(self, num_rows: int) -> None:
         """See ``jobs.progress.Progress``."""
         self._count.num_rows = num_rows
+        self._note()
+        threading.Thread(target=self._tell_on, name="job-metrics", daemon=True).start()
 
     def row_rejected(self, rejection: Rejection) -> None:
         """See ``jobs.progress.Progress``."""
         del rejection
         self._count.rejected += 1
+        self._note(moved=False)
 
     def video_skipped(self, record: LedgerRecord) -> None:
         """See ``jobs.progress.Progress``."""
         del record
         self._count.skipped += 1
+        self._note(moved=False)
 
     def video_given_up(self, record: LedgerRecord, num_failures: int) -> None:
         """See ``jobs.progress.Progress``."""
         del record, num_failures
         self._count.given_up += 1
+        self._note(moved=False)
 
     def video_started(self, plan: VideoPlan, reason: str) -> None:
         """See ``jobs.progress.Progress``."""
         del reason
         self._count.video_started(plan, self._clock())
-        self._tell_videos()
+        self._note()
 
     def sampling_started(self, video_id: str, num_segments: int, first_step: int = 0) -> None:
         """See ``jobs.progress.Progress``."""
         self._count.sampling_started(video_id, num_segments, self._clock(), first_step)
-        self._tell_videos()
+        self._note()
 
     def step_done(self, video_id: str, segment: int, step: int) -> None:
         """See ``jobs.progress.Progress``."""
         del segment, step
         self._count.step_done(video_id, self._clock())
-        self._tell_times()
+        self._note()
 
     def frames_done(self, video_id: str, num_frames: int) -> None:
         """See ``jobs.progress.Progress``."""
         self._count.frames_done(video_id, num_frames, self._clock())
-        self._tell_times()
+        self._note()
 
     def video_finished(self, record: LedgerRecord, duration_s: float) -> None:
         """See ``jobs.progress.Progress``."""
         del duration_s
         failed = record.state == "failed"
         self._count.video_finished(record.id, failed=failed, now_s=self._clock())
-        self._tell_videos()
+        self._note()
 
     def video_left(self, video_id: str, reason: str) -> None:
         """See ``jobs.progress.Progress``."""
         del reason
         self._count.video_left(video_id, self._clock())
-        self._tell_videos()
+        self._note()
 
     def job_finished(self, summary: JobSummary) -> None:
         """See ``jobs.progress.Progress``."""
         del summary
-        self._tell_videos()
+        self._note()
+        self._ended.set()
 
-    def _tell_videos(self) -> None:
-        if not ray.is_initialized():
-            return
-        for state, number in self.by_state.items():
-            self._videos.set(number, {"job_id": self._job, "state": state})
-        self._tell_times()
-
-    def _tell_times(self) -> None:
-        if not ray.is_initialized():
-            return
-        tags, now = {"job_id": self._job}, self._now()
-        self._progress_at.set(now, tags)
+    def _note(self, *, moved: bool = True) -> None:
+        """Keep the figures for the thread that tells them."""
+        now_s = self._now()
         remaining_s = self._count.pace.remaining_s(self._clock())
-        if remaining_s is not None:
-            self._end_at.set(now + remaining_s, tags)
+        self._figures = _Figures(
+            by_state=self.by_state,
+            progress_at_s=now_s if moved else self._figures.progress_at_s,
+            end_at_s=None if remaining_s is None else now_s + remaining_s,
+        )
+
+    def _tell_on(self) -> None:
+        while not self._ended.wait(TELL_S):
+            if ray.is_initialized():
+                self._tell(self._figures)
+
+    def _tell(self, figures: _Figures) -> None:
+        tags = {"job_id": self._job}
+        for state, number in figures.by_state.items():
+            self._videos.set(number, {**tags, "state": state})
+        if figures.progress_at_s is not None:
+            self._progress_at.set(figures.progress_at_s, tags)
+        if figures.end_at_s is not None:
+            self._end_at.set(figures.end_at_s, tags)
