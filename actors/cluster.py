@@ -114,6 +114,12 @@ def cluster_resources() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
+def accelerators() -> str:
+    """What the cluster computes with, as Ray names it: ``H100``, ``A100+H100``, ``cpu``."""
+    marks = (name.partition(":") for name in cluster_resources())
+    return "+".join(sorted(kind for mark, _, kind in marks if mark == "accelerator_type")) or "cpu"
+
+
 def available_resources() -> dict[str, float]:
     """What of it is free now."""
     return dict(ray.available_resources())  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from jobs import queue_cli, schedule_cli, status_cli
+from jobs import estimate_cli, queue_cli, schedule_cli, status_cli
 from jobs.dashboards_cli import dashboards
 from jobs.exit_codes import ExitCode, code_of, code_of_summary
 from jobs.report_cli import report
@@ -38,6 +38,7 @@ app = typer.Typer(
 
 app.add_typer(schedule_cli.schedule_app)
 app.command()(schedule_cli.scheduler)
+app.command()(estimate_cli.estimate)
 
 ManifestArgument = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="Parquet file or folder (CSV, JSONL too), or URI.")

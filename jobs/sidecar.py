@@ -8,6 +8,7 @@ from fractions import Fraction
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from actors.cluster import accelerators
 from jobs.config import numeric_options
 from pipeline.numerics import NUMERICS_VERSION
 from pipeline.quality.measure import as_figures, as_plain
@@ -46,6 +47,7 @@ def sidecar_json(made: Made, timings: Timings) -> bytes:
             for start_s, prompt in zip(plan.timeline.starts_s, plan.timeline.prompts, strict=True)
         ],
         "engine": asdict(plan.engine),
+        "hardware": "cpu" if made.config.engine.device == "cpu" else accelerators(),
         "options": {k: v for k, v in numeric_options(made.config).items() if v is not None},
         "num_latent_frames": plan.num_latent_frames,
         "sigmas": [level.sigma for level in plan.levels],

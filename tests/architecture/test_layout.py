@@ -140,5 +140,8 @@ def test_the_readme_s_commands_are_understood() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     for line in re.findall(r"^\S*nightreel (\w.*)$", readme, flags=re.MULTILINE):
         name, *words = line.split("  #")[0].split()
-        known = {option for parameter in commands[name].params for option in parameter.opts}
+        command = commands[name]
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts}
         assert {word.split("=")[0] for word in words if word.startswith("-")} <= known, line

@@ -1,0 +1,180 @@
+"""What a manifest will take: frames, windows, GPU-hours, time, storage. Pure functions.
+
+Videos are rendered one after another, each by a gang that holds all its GPUs from its first step to
+the end of its upload. A step takes as long as its slowest segment: windows are counted for each
+segment and step, and the largest count is what a step waits for.
+
+What is not in it: loading the engine, waiting for room on the cluster, failures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.errors import UserError
+from pipeline.segments import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.plan import VideoPlan
+    from storage.job_request import JobRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoWork:
+    """What one video takes, as counts.
+
+    Attributes:
+        num_frames, num_pixels: of the finished film, all frames together.
+        duration_s: of the film.
+        num_segments: actors that work on it.
+        num_windows: windows over all steps.
+        num_critical_windows: of these, those that the film waits for if every step waits for the
+            slowest of its segments.
+        window_cost: latent pixels that the model sees in one window, twice if guided.
+    """
+
+    num_frames: int
+    num_pixels: int
+    duration_s: float
+    num_segments: int
+    num_windows: int
+    num_critical_windows: int
+    window_cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast an engine is on some hardware.
+
+    Attributes:
+        source: ``measured`` on finished videos, or ``assumed``.
+        hardware: ``cpu``, or the accelerator as Ray names it.
+        origin: what was measured, or what the assumption rests on, in words.
+        window_s_per_cost: seconds of a window, for one unit of ``VideoWork.window_cost``.
+        tail_s_per_pixel: seconds from the last step to the end of the upload, for one pixel.
+        bytes_per_pixel: of the finished film.
+    """
+
+    source: Literal["measured", "assumed"]
+    hardware: str
+    origin: str
+    window_s_per_cost: float
+    tail_s_per_pixel: float
+    bytes_per_pixel: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a manifest will take.
+
+    Attributes:
+        num_videos: to be rendered; those that are there already and bad rows are not counted.
+        num_skipped, num_rejected: videos that are there already; rows that can't be rendered.
+        num_frames, duration_s: of all films.
+        num_segments: over all videos, at this number of GPUs.
+        num_windows: windows over all steps; a guided one counts once.
+        num_gpus: that are held; CPU cores where the hardware is ``cpu``.
+        makespan_s, gpu_hours: from the first step to the last upload, and what is held meanwhile;
+            ``None`` without a pace.
+        busy_gpu_hours: of these, in which the model computes.
+        storage_bytes: of the films that remain.
+        pace: what times and sizes are computed from, if anything.
+    """
+
+    num_videos: int
+    num_skipped: int
+    num_rejected: int
+    num_frames: int
+    duration_s: float
+    num_segments: int
+    num_windows: int
+    num_gpus: float
+    makespan_s: float | None
+    gpu_hours: float | None
+    busy_gpu_hours: float | None
+    storage_bytes: int | None
+    pace: Pace | None
+
+
+def work_of(plan: VideoPlan, num_actors: int) -> VideoWork:
+    """Count what a video takes on so many actors, each of which has one segment."""
+    steps, boundary, request = plan.num_steps, plan.boundary, plan.request
+    partition = cut(boundary, num_actors, steps)
+    num_windows = num_critical = 0
+    for step in range(steps):
+        counts = [
+            len(boundary.windows(step, partition.owned(step, segment)))
+            for segment in range(partition.num_segments)
+        ]
+        num_windows += sum(counts)
+        num_critical += max(counts)
+    _, height, width = plan.latent_shape
+    length = min(plan.engine.window_latent_frames, plan.num_latent_frames)
+    return VideoWork(
+        num_frames=request.num_frames,
+        num_pixels=request.num_frames * request.width * request.height,
+        duration_s=request.num_frames / float(request.fps),
+        num_segments=partition.num_segments,
+        num_windows=num_windows,
+        num_critical_windows=num_critical,
+        window_cost=length * height * width * (2 if plan.is_guided else 1),
+    )
+
+
+def estimate(
+    works: Iterable[VideoWork],
+    pace: Pace | None,
+    *,
+    num_gpus: float,
+    num_skipped: int = 0,
+    num_rejected: int = 0,
+) -> Estimate:
+    """Add up what videos take that are rendered one after another on ``num_gpus``."""
+    num_videos = num_frames = num_segments = num_windows = num_pixels = 0
+    duration_s = busy_cost = critical_cost = 0.0
+    for work in works:
+        num_videos += 1
+        num_frames += work.num_frames
+        num_pixels += work.num_pixels
+        duration_s += work.duration_s
+        num_segments += work.num_segments
+        num_windows += work.num_windows
+        busy_cost += work.num_windows * work.window_cost
+        critical_cost += work.num_critical_windows * work.window_cost
+    makespan_s = busy_s = None
+    if pace is not None:
+        busy_s = busy_cost * pace.window_s_per_cost
+        makespan_s = critical_cost * pace.window_s_per_cost + num_pixels * pace.tail_s_per_pixel
+    return Estimate(
+        num_videos=num_videos,
+        num_skipped=num_skipped,
+        num_rejected=num_rejected,
+        num_frames=num_frames,
+        duration_s=duration_s,
+        num_segments=num_segments,
+        num_windows=num_windows,
+        num_gpus=num_gpus,
+        makespan_s=makespan_s,
+        gpu_hours=None if makespan_s is None else makespan_s * num_gpus / 3600,
+        busy_gpu_hours=None if busy_s is None else busy_s / 3600,
+        storage_bytes=None if pace is None else round(num_pixels * pace.bytes_per_pixel),
+        pace=pace,
+    )
+
+
+def refuse_if_above(request: JobRequest, found: Estimate) -> None:
+    """Keep a job from being admitted that is estimated above its cap.
+
+    Raises:
+        UserError: it is; a job without a cap or an estimate never is.
+    """
+    cap, hours = request.max_gpu_hours, found.gpu_hours
+    if cap is None or hours is None or found.pace is None or hours <= cap:
+        return
+    raise UserError(
+        f"job '{request.id}': estimated at {hours:.2f} GPU-hours ({found.pace.source}), above its "
+        f"cap of {cap:g}"
+    )
