@@ -109,9 +109,9 @@ class ScheduleRuns:
     def decide(self, run: ScheduledRun) -> ScheduledRun:
         """Write a decision; the answer is the one that stands, which may be another's."""
         created = numbered.create(self._store, self._records(run.time), _DECISION, _to_json(run))
-        if created and not self._store.creates_atomically:
+        if not self._store.creates_atomically:
             time.sleep(self._settle_s)
-        if created and self._store.creates_atomically:
+        elif created:
             return run
         standing = self.read(run.time)
         if standing is None:

@@ -289,6 +289,34 @@ def test_one_schedule_that_can_t_be_settled_does_not_keep_the_others(bench: Benc
     assert [run.outcome for run in bench.scheduler().tick()] == ["submitted"]
 
 
+def test_on_a_store_that_takes_two_creations_the_last_one_stands_for_both(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Swift does: what was written is written over by a rival that was told it was first."""
+    bench.add("nightly")
+    bench.clock.now += DAY
+    store_class = type(bench.queue.store)
+    monkeypatch.setattr(store_class, "creates_atomically", False)
+    runs = ScheduleRuns(bench.queue.store, "nightly", settle_s=0)
+    (run,) = bench.scheduler().tick()
+    rival = replace(run, outcome="skipped", reason="forbid", request=None, decided_by="rival")
+    assert runs.decide(rival).decided_by == "one"
+    put: Callable[..., object] = store_class.put_bytes
+
+    def put_over(self: object, key: str, data: bytes, **options: object) -> object:
+        return put(self, key, data, **{**options, "overwrite": True})
+
+    monkeypatch.setattr(store_class, "put_bytes", put_over)
+    first = replace(run, time="20260102T010000Z")
+
+    def rival_writes(_: float) -> None:
+        monkeypatch.setattr("storage.schedule_runs.time.sleep", lambda _: None)
+        runs.decide(replace(rival, time=first.time))
+
+    monkeypatch.setattr("storage.schedule_runs.time.sleep", rival_writes)
+    assert runs.decide(first).decided_by == "rival"
+
+
 class DiedError(Exception):
     """A scheduler's process is gone."""
 

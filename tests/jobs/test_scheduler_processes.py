@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # A second of the clock on the wall is two thirds of an hour: something is due every 0.1 s.
 SPEED = 2400.0
 EVERY = {"beside": 4, "instead": 12}
-RUN_S, NUM_SCHEDULERS = 8.0, 2
+RUN_S, NUM_SCHEDULERS = 6.0, 2
 
 
 def test_every_due_time_is_submitted_once_whoever_dies(tmp_path: Path) -> None:
