@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from jobs.settings import JobConfig
     from storage.connection import S3Options
 
+QUEUE_PANEL = "Jobs on a cluster"
+NIGHT_PANEL = "Every night"
+
 app = typer.Typer(
     name="nightreel",
     help="Turn a manifest of prompts into finished, minutes-long videos, on any number of GPUs.",
@@ -35,10 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-app.add_typer(schedule_cli.schedule_app)
-app.command()(schedule_cli.scheduler)
-app.command()(estimate_cli.estimate)
 
 ManifestArgument = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="Parquet file or folder (CSV, JSONL too), or URI.")
@@ -94,9 +93,6 @@ StoreArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="store.* settings, as render takes them."),
 ]
-
-
-app.command()(dashboards)
 
 
 def _show_version(asked: bool) -> None:
@@ -254,9 +250,13 @@ def inspect_command(
         draw(inspected, plot)
 
 
+app.command()(estimate_cli.estimate)
 app.command()(report)
-queue_cli.register(app)
 status_cli.register(app)
+queue_cli.register(app, panel=QUEUE_PANEL)
+app.add_typer(schedule_cli.schedule_app, rich_help_panel=NIGHT_PANEL)
+app.command(rich_help_panel=NIGHT_PANEL)(schedule_cli.scheduler)
+app.command(rich_help_panel=NIGHT_PANEL)(dashboards)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from storage.job_log import ACTIVE, NotAllowedError
 from storage.leases import LeaseLostError, LeaseOptions, Leases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from jobs.ray_jobs import RayJob, RayJobs
     from storage.job_log import JobEvent, JobState
@@ -69,6 +69,11 @@ class DispatchOptions:
     pause_timeout_s: float = 1800.0
 
 
+def nobody(jobs: Sequence[QueuedJob], now: datetime) -> None:
+    """Shows the queue to nobody."""
+    del jobs, now
+
+
 class Dispatcher:
     """One dispatcher; ``run`` until interrupted."""
 
@@ -78,8 +83,10 @@ class Dispatcher:
         ray_jobs: RayJobs,
         options: DispatchOptions,
         gpu_hours: Callable[[JobRequest], float | None] = unlimited,
+        show: Callable[[Sequence[QueuedJob], datetime], None] = nobody,
     ) -> None:
-        self._queue, self._ray, self._options = queue, ray_jobs, options
+        """``show`` is told of the whole queue after every round."""
+        self._queue, self._ray, self._options, self._show = queue, ray_jobs, options, show
         self._gpu_hours = gpu_hours
         self._snapshots = QueueSnapshots(queue)
         self._by = f"dispatcher on {this_process()}"
@@ -126,6 +133,7 @@ class Dispatcher:
             if job.state in ACTIVE:
                 self._look_after(job, known)
         self._admit(known)
+        self._show(self._snapshots.now(), datetime.now(UTC))
 
     def _tell(self, trouble: str) -> None:
         """Say what goes wrong once, not every second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,9 @@ PythonOption = Annotated[
 ShipCodeOption = Annotated[
     bool,
     typer.Option("--ship-code", help="Send this release along; the cluster has another, or none."),
+]
+MetricsPortOption = Annotated[
+    int, typer.Option("--metrics-port", help="Let Prometheus read here, on loopback; 0: nobody.")
 ]
 RuntimeEnvOption = Annotated[
     str | None,
@@ -121,10 +125,17 @@ def dispatch(
     pause_timeout: Annotated[
         float, typer.Option("--pause-timeout", metavar="SECONDS", help="Then it is stopped.")
     ] = 1800.0,
+    gpus: Annotated[
+        int, typer.Option("--gpus", min=1, help="That a job gets; for --max-gpu-hours.")
+    ] = 1,
+    metrics_port: MetricsPortOption = 0,
 ) -> None:
     """Admit queued jobs to a Ray cluster until interrupted; a second one stands by."""
     from jobs.admission import AdmissionRules
-    from jobs.dispatcher import Dispatcher, DispatchOptions
+    from jobs.caps import EstimatedHours
+    from jobs.dispatcher import Dispatcher, DispatchOptions, nobody
+    from jobs.queue_gauges import show_queue
+    from jobs.queue_metrics import served_metrics
     from jobs.ray_jobs import RayJobs
     from storage.open import StoreConfig
 
@@ -137,7 +148,9 @@ def dispatch(
     )
     ray_jobs = RayJobs(address, _environment(python, runtime_env, ship_code=ship_code))
     try:
-        Dispatcher(jobs, ray_jobs, options).run()
+        with served_metrics(metrics_port) as metrics:
+            show = nobody if metrics is None else partial(show_queue, metrics)
+            Dispatcher(jobs, ray_jobs, options, EstimatedHours(gpus), show).run()
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
@@ -255,13 +268,13 @@ def resume(
     _say_state(job, state, as_json=as_json)
 
 
-def register(app: typer.Typer) -> None:
+def register(app: typer.Typer, *, panel: str) -> None:
     """Add these commands to the program."""
-    app.command()(submit)
-    app.command()(dispatch)
-    app.command("list")(list_jobs)
+    app.command(rich_help_panel=panel)(submit)
+    app.command(rich_help_panel=panel)(dispatch)
+    app.command("list", rich_help_panel=panel)(list_jobs)
     for command in (watch, logs, cancel, pause, resume):
-        app.command()(command)
+        app.command(rich_help_panel=panel)(command)
 
 
 def _environment(python: str, runtime_env: str | None, *, ship_code: bool) -> DriverEnvironment:

@@ -7,6 +7,7 @@ nothing to be read.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
@@ -15,7 +16,7 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from typing import Self
     from wsgiref.simple_server import WSGIServer
@@ -23,6 +24,23 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 # What ``dashboards/prometheus.yml`` looks at.
 USUAL_PORT: Final = 9464
+
+
+@contextmanager
+def served_metrics(port: int) -> Iterator[QueueMetrics | None]:
+    """Figures that are served at a port of this machine meanwhile; none if the port is 0.
+
+    Raises:
+        UserError: the port is taken or not ours to take.
+    """
+    if not port:
+        yield None
+        return
+    metrics = QueueMetrics().serve(port)
+    try:
+        yield metrics
+    finally:
+        metrics.close()
 
 
 class QueueMetrics:

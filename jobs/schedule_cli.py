@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from jobs.exit_codes import ExitCode
+from jobs.queue_cli import MetricsPortOption  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
     from datetime import datetime, time
@@ -268,13 +269,15 @@ def scheduler(
         bool, typer.Option("--once", help="Submit what is due now, then exit.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON for each run.")] = False,
+    metrics_port: MetricsPortOption = 0,
 ) -> None:
     """Submit what schedules say is due, until stopped; any number may share a queue."""
     import time
 
+    from jobs.queue_metrics import served_metrics
     from jobs.schedule_view import PastRun, past_values
     from jobs.scheduler import Scheduler
-    from jobs.scheduler_loop import has_manifest, keep
+    from jobs.scheduler_loop import has_manifest, keep, silent
 
     def report(run: ScheduledRun) -> None:
         if as_json:
@@ -294,7 +297,9 @@ def scheduler(
             raise typer.Exit(ExitCode.TRY_AGAIN)
         return
     try:
-        keep(worker, clock=_now, sleep=time.sleep, report=report)
+        with served_metrics(metrics_port) as metrics:
+            show = metrics.schedules if metrics else silent
+            keep(worker, clock=_now, sleep=time.sleep, report=report, show=show)
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 

@@ -108,6 +108,18 @@ class Scheduler:
             times.append(next(nominal_times(schedule.cron, schedule.timezone, after), None))
         return min((time for time in times if time is not None), default=None)
 
+    def lags_s(self) -> dict[str, float]:
+        """How late each schedule is: the age of its oldest time that is due and not settled."""
+        now, lags = self._clock(), {}
+        for name, place in self._places.items():
+            if place.settled is None or place.revisions[-1].state == "removed":
+                continue
+            schedule = place.revisions[-1]
+            after = max(place.settled, schedule.since_moment)
+            due = next(nominal_times(schedule.cron, schedule.timezone, after), now)
+            lags[name] = max(0.0, (now - due).total_seconds())
+        return lags
+
     def _settle(self, name: str) -> Iterator[ScheduledRun]:
         place = self._places.setdefault(name, _Place())
         place.revisions = self._schedules.revisions(name, place.revisions)

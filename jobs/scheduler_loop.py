@@ -10,7 +10,7 @@ from pipeline.errors import ManifestError, ManifestMissingError, StoreError
 from storage.manifest import find_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from jobs.scheduler import Scheduler
@@ -24,12 +24,18 @@ POLL_S: Final = 10.0
 _SHORTEST_PAUSE_S: Final = 0.01
 
 
+def silent(lags_s: Mapping[str, float]) -> None:
+    """Shows nobody how late schedules are."""
+    del lags_s
+
+
 def keep(
     scheduler: Scheduler,
     *,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
     report: Callable[[ScheduledRun], None],
+    show: Callable[[Mapping[str, float]], None] = silent,
 ) -> None:
     """Settle what is due, for ever; an unreachable store is tried again.
 
@@ -38,12 +44,14 @@ def keep(
         clock: tells the time.
         sleep: waits so many seconds by it.
         report: told of each settled run.
+        show: told how late each schedule is, by name, after each round.
     """
     while True:
         pause_s = POLL_S
         try:
             for run in scheduler.tick():
                 report(run)
+            show(scheduler.lags_s())
             due = scheduler.next_due()
             if due is not None and not scheduler.problems:
                 pause_s = min(pause_s, (due - clock()).total_seconds())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from actors.cluster import ClusterOptions
 from jobs.config import canonical, load_config
+from jobs.flat_settings import flat_settings
 from jobs.person import this_person, this_person_here
 from jobs.window import is_open
 from pipeline.errors import ConfigError, UserError
@@ -19,15 +19,13 @@ from storage.manifest import Manifest
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from jobs.settings import JobConfig
     from storage.job_log import JobState
     from storage.job_queue import JobQueue
 
-# Whose cluster it runs on is the dispatcher's business, not the submitter's.
-_NOT_SENT: Final = "ray."
 Outcome = Literal["queued", "requeued", "known"]
 
 
@@ -55,17 +53,11 @@ def settings_of(
         ConfigError: see ``load_config``.
     """
     config = load_config(preset=preset, files=files, overrides=overrides)
-    usual = dict(_leaves(canonical(load_config())))
-    given = dict(_leaves(canonical(config)))
-    settings = [
-        f"{key}={_text(value)}"
-        for key, value in sorted(given.items())
-        if value != usual[key] and not key.startswith(_NOT_SENT)
-    ]
+    settings = flat_settings(config)
     assert canonical(_without_ray(load_config(overrides=settings))) == canonical(
         _without_ray(config)
     ), "settings must survive being written down"
-    return config, tuple(settings)
+    return config, settings
 
 
 def window_of(not_before: str | None, not_after: str | None, timezone: str) -> NightWindow | None:
@@ -146,17 +138,3 @@ def _clock(option: str, text: str) -> time:
 
 def _without_ray(config: JobConfig) -> JobConfig:
     return replace(config, ray=ClusterOptions())
-
-
-def _text(value: object) -> str:
-    """As YAML reads it back; JSON's words for nothing, truth and text are among YAML's."""
-    return json.dumps(value)
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{key}.")
-        else:
-            yield key, value
