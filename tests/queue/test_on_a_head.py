@@ -135,7 +135,7 @@ def calm(night: Night) -> str:
     return "calm"
 
 
-def test_a_job_cancelled_before_it_starts_never_does(night: Night, calm: str) -> None:
+def test_a_job_cancelled_before_it_starts_never_does(night: Night) -> None:
     # Its window opens in half a day, for a minute.
     noon = datetime.now(UTC) + timedelta(hours=12)
     window = (f"{noon:%H:%M}", f"{noon + timedelta(minutes=1):%H:%M}")
@@ -149,7 +149,7 @@ def test_a_job_cancelled_before_it_starts_never_does(night: Night, calm: str) ->
     assert not list((night.folder / "never").glob("videos/*/*"))
 
 
-def test_a_cancellation_wins_against_a_start_under_way(night: Night, calm: str) -> None:
+def test_a_cancellation_wins_against_a_start_under_way(night: Night) -> None:
     job = night.submit("early")
     night.wait(lambda: night.state(job) == "running", "start")
     assert night.nightreel("cancel", job).endswith("cancelling")
@@ -159,7 +159,7 @@ def test_a_cancellation_wins_against_a_start_under_way(night: Night, calm: str) 
     assert not list((night.folder / "early").glob("videos/*/*"))
 
 
-def test_cancelling_a_running_job_ends_every_actor_of_it(night: Night, calm: str) -> None:
+def test_cancelling_a_running_job_ends_every_actor_of_it(night: Night) -> None:
     job = night.submit("late")
     night.wait_for_cut("late")
     assert len(night.head.actors()) == 2
@@ -168,7 +168,6 @@ def test_cancelling_a_running_job_ends_every_actor_of_it(night: Night, calm: str
     night.nightreel("watch", job, code=130)
     assert time.monotonic() - began_s < 60
     night.wait(lambda: night.head.actors() == [], "end of the actors")
-    # Tried again, it goes on from what it had.
     assert night.events(job) == ["started", "cancel_asked", "cancelled"]
 
 
@@ -189,7 +188,7 @@ def test_a_job_paused_in_mid_render_gives_the_same_bits(night: Night, calm: str)
     night.assert_same_films("paused", calm)
 
 
-def test_a_cancelled_video_is_left_out_by_name(night: Night, calm: str) -> None:
+def test_a_cancelled_video_is_left_out_by_name(night: Night) -> None:
     job = night.submit("without")
     night.nightreel("cancel", "second", "--job", job)
     night.nightreel("watch", job, code=3)
