@@ -134,10 +134,11 @@ class Driver:
         return Outcome("finished", code_of_summary(summary), "", _told(summary))
 
     def _failed(self, error: NightreelError) -> Outcome:
+        if isinstance(error, PausedError):
+            LOG.info("%s", error)
+            return Outcome("paused", ExitCode.ALL_RENDERED, str(error), self._cause_of_pause())
         reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
         LOG.error("%s", reason)
-        if isinstance(error, PausedError):
-            return Outcome("paused", ExitCode.ALL_RENDERED, reason, self._cause_of_pause())
         code = code_of(error)
         details = {"exit_code": int(code)}
         tries = num_tries(self._log.events()) + 1

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MARK = "NIGHTREEL_TEST_MARK"
 TIMEOUT_S = 120.0
+# In the titles of segment actors: idle, sampling, decoding, and between.
+ACTORS = ("SegmentActor", "/segment-", "/delivery", "/prompts", "/snapshot", "load engine", "ping")
 # All that a head listens on, so that several may run on one machine.
 PORTS = (
     *("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port"),
@@ -114,8 +116,9 @@ class RayHead:
         return found
 
     def actors(self) -> list[str]:
-        """Command lines of the segment actors that run now."""
-        return [t for p in self.processes() if "SegmentActor" in (t := _title(p))]
+        """Titles of the segment actors that run now; one that is at work bears its task's name."""
+        titles = [_title(process) for process in self.processes()]
+        return [t for t in titles if t.startswith("ray::") and any(x in t for x in ACTORS)]
 
     def _await_dashboard(self) -> None:
         end_s = time.monotonic() + TIMEOUT_S
