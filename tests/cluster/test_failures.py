@@ -57,6 +57,7 @@ def stored_latents(store: ObjectStore, plan: VideoPlan) -> Tensor:
     return Joiner(plan.boundary).push(slots)
 
 
+@pytest.mark.faults
 def test_an_actor_killed_in_mid_video_costs_an_actor_and_not_a_bit(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_ray_never_starts_a_dead_actor_again(ray_cluster: None, tmp_path: Path) 
     wait_until_free()
 
 
+@pytest.mark.faults
 def test_an_actor_that_hangs_is_as_good_as_dead(ray_cluster: None, tmp_path: Path) -> None:
     options = {"step_timeout_s": 30.0, "min_step_timeout_s": 1.0}
     plan = small_plan(oracle(), 402, num_steps=20)

@@ -121,6 +121,7 @@ def test_sigterm_in_the_middle_of_encoding_leaves_nothing_half_written(tmp_path:
 
 
 @pytest.mark.s3
+@pytest.mark.slow
 def test_a_bucket_is_as_good_as_a_folder(
     tmp_path: Path, s3_server: S3Server, s3_bucket: str, ray_cluster: None
 ) -> None:
@@ -164,6 +165,7 @@ def _downloaded(store: object, key: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_wan_checkpoint_renders_on_a_cluster_that_runs_already(
     tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,8 @@ def assert_sampled_once(gang: Gang, notes: Notes, num_segments: int, num_steps: 
     assert notes.num_segments == [num_segments]
 
 
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_an_actor_killed_while_the_film_is_encoded(
     ray_cluster: None, tmp_path: Path, victim: int
 ) -> None:

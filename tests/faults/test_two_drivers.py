@@ -40,6 +40,7 @@ def race(tmp_path: Path, store: Store, commands: list[str]) -> None:
     check_delivered_once(store, IDS, tmp_path / "films")
 
 
+@pytest.mark.faults
 def test_in_a_folder(tmp_path: Path, ray_cluster: None) -> None:
     out = str(tmp_path / "out")
     manifest = write(tmp_path / "manifest.parquet", [row(i, num_frames=37) for i in IDS])

@@ -73,6 +73,7 @@ def test_a_refused_video_is_made_once_more_with_safe_settings(
     assert sidecar(tmp_path, "next")["options"]["sampler.solver"] == "ab2"
 
 
+@pytest.mark.slow
 def test_what_is_refused_twice_fails_by_name_and_the_night_goes_on(
     tmp_path: Path, ray_cluster: None
 ) -> None:

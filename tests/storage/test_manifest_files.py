@@ -287,6 +287,7 @@ def peak_bytes(path: Path) -> tuple[int, int]:
     return int(rows), int(peak)
 
 
+@pytest.mark.slow
 def test_a_big_manifest_never_sits_in_memory(tmp_path: Path) -> None:
     small, big = 10_000, 100_000
     text = "a long slow shot of a garden made of glass at dawn, " * 24

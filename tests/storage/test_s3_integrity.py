@@ -343,6 +343,7 @@ def test_a_night_on_a_bad_network(store: S3Store, proxy: FaultProxy, film: Path)
     assert [record.attempt for record in ledger.latest()] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_three_of_ten_requests_go_wrong(
     s3_server: S3Server,
     s3_bucket: str,

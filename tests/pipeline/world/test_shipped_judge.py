@@ -47,6 +47,7 @@ def right_answers(judge: Judge, scenes: int) -> dict[str, int]:
     return right
 
 
+@pytest.mark.slow
 def test_it_knows_its_world(judge: Judge):
     assert min(right_answers(judge, 300).values()) >= 297
 
