@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actors.segment import StepReport
     from pipeline.engines.protocol import Engine
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 # 58 latent frames in windows of 9: eleven or twelve windows a step.
 LONG = 229
@@ -39,7 +39,7 @@ def engine(options: EngineOptions) -> Engine:
 
 
 # Each actor imports diffusers and transformers: two more are worth half a minute.
-@pytest.fixture(scope="module", params=[3, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[3, 5])
 def gang(
     request: pytest.FixtureRequest,
     ray_cluster: None,
@@ -74,11 +74,12 @@ def test_1_2_3_and_5_segments_give_the_bits_of_the_reference(
         assert torch.equal(latents_of(take), expected)
 
 
-@pytest.mark.faults
 def test_a_network_s_actor_killed_in_mid_video_costs_not_a_bit(gang: Gang, engine: Engine) -> None:
     plan = small_plan(
         engine, LONG, num_steps=3, guidance_scale=2.0, width=WIDTH_PX, height=HEIGHT_PX
     )
+    if len(gang) > 3:
+        pytest.skip("three are enough")
     victim = processes(gang)[1]
 
     def kill(report: StepReport) -> None:

@@ -38,6 +38,7 @@ def look_at(path: Path, num_frames: int, width: int = WIDTH_PX, height: int = HE
     assert sizes == [(width, height)] * num_frames
 
 
+@pytest.mark.slow
 def test_a_job_that_was_interrupted_goes_on_and_a_finished_one_is_left_alone(
     tmp_path: Path, ray_cluster: None
 ) -> None:

@@ -23,6 +23,7 @@ class DriverGoneError(Exception):
     """Stands for whatever ends a driver in mid-video."""
 
 
+@pytest.mark.faults
 def test_the_next_run_goes_on_from_the_last_whole_snapshot(
     ray_cluster: None, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_figures_are_in_sidecar_and_ledger(tmp_path: Path, ray_cluster: None) ->
     assert records["glimpse"].quality == {}
 
 
+@pytest.mark.slow
 def test_a_refused_video_is_made_once_more_with_safe_settings(
     tmp_path: Path, ray_cluster: None, caplog: pytest.LogCaptureFixture
 ) -> None:
