@@ -9,7 +9,7 @@ OUTPUT ?= out
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow test-faults test-browser test-services lint format bench chaos train-embedded evaluate-embedded clean
+.PHONY: help demo test test-slow test-faults test-faults-short test-browser test-services lint format bench chaos train-embedded evaluate-embedded clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
@@ -38,6 +38,9 @@ test-slow: $(VENV)/.installed-dev  ## Run the tests that take longer
 
 test-faults: $(VENV)/.installed-dev  ## Run the tests that kill actors, nodes and drivers for minutes
 	$(BIN)/python -m pytest -q -m faults
+
+test-faults-short: $(VENV)/.installed-dev  ## The same without those that take longest, as every landing does
+	$(BIN)/python -m pytest -q -m "faults and not longest"
 
 test-browser: $(VENV)/.installed-dev  ## Open the report in a headless Chromium, which must be there
 	NIGHTREEL_NEEDS_CHROMIUM=1 $(BIN)/python -m pytest -q -m browser

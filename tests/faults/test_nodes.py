@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+# One of each kind is enough for every landing; the others take minutes.
+OFTEN = {"shrink", "with_driver"}
+
+
+LONGEST = [pytest.param(name, marks=pytest.mark.longest) for name in SCENARIOS if name not in OFTEN]
+
+
+@pytest.mark.parametrize("scenario", [*sorted(OFTEN), *LONGEST])
 def test_a_film_outlives_its_nodes(tmp_path: Path, scenario: str) -> None:
     assert "as promised" in in_own_process("losing_nodes", str(tmp_path / "out"), scenario)

@@ -70,7 +70,7 @@ def test_a_snapshot_that_is_damaged_before_a_replacement_reads_it(
 ) -> None:
     """Made in the same take that it fails: the video begins again without it."""
     store, plan = StoreConfig(uri=str(tmp_path)), plan_of(8)
-    with gang_of(3, store, SLOW, every_steps=2) as gang:
+    with gang_of(3, store, SLOW, every_steps=2, min_step_timeout_s=10.0) as gang:
         victim, damaged = processes(gang)[1], []
 
         def damage(report: StepReport) -> None:

@@ -116,6 +116,7 @@ def test_neighbours_killed_at_once_replay_from_what_both_had_given(
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 @pytest.mark.parametrize("step", range(NUM_STEPS))
 @pytest.mark.parametrize("victim", range(3))
 def test_so_it_is_for_every_segment(gang: Gang, store: StoreConfig, victim: int, step: int) -> None:

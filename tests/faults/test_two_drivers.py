@@ -63,6 +63,7 @@ def test_in_a_bucket(
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_a_stopped_driver_loses_its_video_and_knows_it(tmp_path: Path, ray_cluster: None) -> None:
     """SIGSTOP, as a laptop's lid does it: the lease runs out, the other one takes over."""
     out = str(tmp_path / "out")

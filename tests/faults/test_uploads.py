@@ -115,6 +115,7 @@ def test_a_night_in_which_three_of_ten_requests_go_wrong(
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_credentials_that_expire_say_4_in_one_line_and_the_next_run_goes_on(
     tmp_path: Path, s3_server: S3Server, proxy: FaultProxy, store: S3Store, ray_cluster: None
 ) -> None:
