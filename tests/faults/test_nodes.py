@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 
 # One of each kind is enough for every landing; the others take minutes.
-OFTEN = {"shrink", "with_driver"}
+OFTEN = {"with_driver"}
 
 
 LONGEST = [pytest.param(name, marks=pytest.mark.longest) for name in SCENARIOS if name not in OFTEN]
