@@ -208,7 +208,7 @@ def test_every_panel_shows_something_of_a_real_render(
         # A driver's gauges are gone soon after it: what is read is of just before its end.
         _check_panels(server, progress.at_s)
         _check_figures(server, progress.at_s)
-        described = {actor.repr_name for actor in list_actors()}
+        described = {actor.repr_name for actor in list_actors(detail=True)}
         titles = {task.name for task in list_tasks(limit=1000)}
     queue.close()
     assert {f"{JOB}/actor-000", f"{JOB}/actor-001"} <= described
