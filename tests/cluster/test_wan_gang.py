@@ -74,12 +74,11 @@ def test_1_2_3_and_5_segments_give_the_bits_of_the_reference(
         assert torch.equal(latents_of(take), expected)
 
 
+@pytest.mark.parametrize("gang", [3], indirect=True)
 def test_a_network_s_actor_killed_in_mid_video_costs_not_a_bit(gang: Gang, engine: Engine) -> None:
     plan = small_plan(
         engine, LONG, num_steps=3, guidance_scale=2.0, width=WIDTH_PX, height=HEIGHT_PX
     )
-    if len(gang) > 3:
-        pytest.skip("three are enough")
     victim = processes(gang)[1]
 
     def kill(report: StepReport) -> None:

@@ -104,14 +104,14 @@ def test_manifests_that_cant_be_read_say_2(nightreel: Nightreel, tmp_path: Path)
     pq.write_table(pa.table({"prompt": ["a red ball"]}), no_id)
     not_parquet = tmp_path / "text.parquet"
     not_parquet.write_text("id,prompt\n")
-    for manifest, words in (
-        (no_id, "id"),
-        (not_parquet, "arquet"),
-        (tmp_path / "missing.parquet", "missing.parquet"),
+    for manifest, error, words in (
+        (no_id, "ManifestError", "id"),
+        (not_parquet, "ManifestError", "arquet"),
+        (tmp_path / "missing.parquet", "ManifestMissingError", "missing.parquet"),
     ):
         code, said = nightreel("render", str(manifest), out, *SMALL)
         assert code == 2
-        assert "nightreel: Manifest" in said
+        assert f"nightreel: {error}: " in said
         assert words in said
         assert "Traceback" not in said
 
