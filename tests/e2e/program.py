@@ -60,13 +60,17 @@ class Program:
     def started_ray(self) -> bool:
         return any(Path(self._ray_folder.name).iterdir())
 
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
     def wait(self) -> int:
         return self.process.wait(TIMEOUT_S)
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         end_s = time.monotonic() + TIMEOUT_S
         while not condition():
-            if self.process.poll() is not None:
+            if self.has_ended and not condition():
                 pytest.fail(f"ended with {self.process.returncode} before {what}:\n{self.said}")
             if time.monotonic() > end_s:
                 pytest.fail(f"no {what} within {TIMEOUT_S:g} s:\n{self.said}")

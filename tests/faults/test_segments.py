@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,7 +12,6 @@ import torch
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
 from actors.segment import Assignment, SegmentActor
-from actors.snapshot_writer import FLUSH_S
 from pipeline.errors import NotFiniteError, SegmentError
 from storage.open import StoreConfig
 from tests.cluster.gangs import (
@@ -28,7 +26,6 @@ from tests.cluster.gangs import (
 )
 from tests.faults.object_store import left_as_it_was
 from tests.faults.renders import PREFIX, SLOW, assert_same_bits, plan_of, undisturbed
-from tests.faults.slow_store import SlowStoreConfig
 from tests.plans import small_plan
 
 if TYPE_CHECKING:
@@ -212,25 +209,3 @@ def test_what_is_kept_for_replays_is_bounded_by_the_cuts(gang: Gang) -> None:
     assert 0 < take.retained.max_bytes <= bound_bytes
     assert bound_bytes < 0.5 * sum(report.sent_bytes for report in sent)
     assert take.retained.num_bytes == 0
-
-
-@pytest.mark.faults
-def test_an_actor_that_hangs_while_its_last_share_is_stored_is_soon_replaced(
-    ray_cluster: None, tmp_path: Path
-) -> None:
-    """Stopped when its last step is reported: all that it owes is what it stores."""
-    store = SlowStoreConfig(uri=str(tmp_path / "store"), snapshot_s=1.0)
-    with gang_of(3, store, SLOW, every_steps=EVERY_STEPS, min_step_timeout_s=4.0) as gang:
-        plan, stopped = plan_of(NUM_STEPS), []
-
-        def stop(report: StepReport) -> None:
-            if (report.segment, report.step) == (1, NUM_STEPS - 1) and not stopped:
-                stopped.append(processes(gang)[1])
-                stopped[0].suspend()
-
-        take = gang.begin(plan, order=order(checkpoints_prefix=PREFIX))
-        started_s = time.monotonic()
-        take.sample(Notes(on_report=stop))
-        assert gang.losses.deaths == 1
-        assert time.monotonic() - started_s < FLUSH_S + 60.0
-        assert_same_bits(store(), plan)
