@@ -221,7 +221,10 @@ def run_now(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Submit a run at once, beside those that are due; also to make up for a skipped one."""
+    """Submit a run at once, beside those that are due; prints the job's id.
+
+    With --at it makes up for one that was skipped.
+    """
     from jobs.schedule_view import request_values
     from storage.schedules import Schedules
 
@@ -232,7 +235,7 @@ def run_now(
     if as_json:
         typer.echo(json.dumps(request_values(run.request), indent=2))
     else:
-        typer.echo(f"{run.request.id}: submitted, {run.request.manifest}")
+        typer.echo(run.request.id)
 
 
 @schedule_app.command()
@@ -283,7 +286,7 @@ def scheduler(
         if as_json:
             typer.echo(json.dumps(past_values(PastRun(run, None, is_replaced=False))))
         elif run.request is not None:
-            typer.echo(f"{run.request.id}: submitted, {run.request.manifest}")
+            typer.echo(run.request.id)
         else:
             typer.echo(f"{run.time}: skipped: {run.reason}: {run.message}")
 

@@ -65,6 +65,7 @@ def test_the_next_run_goes_on_from_the_last_whole_snapshot(
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_a_snapshot_that_is_damaged_before_a_replacement_reads_it(
     ray_cluster: None, tmp_path: Path
 ) -> None:

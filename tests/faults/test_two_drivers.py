@@ -41,6 +41,7 @@ def race(tmp_path: Path, store: Store, commands: list[str]) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_in_a_folder(tmp_path: Path, ray_cluster: None) -> None:
     out = str(tmp_path / "out")
     manifest = write(tmp_path / "manifest.parquet", [row(i, num_frames=37) for i in IDS])

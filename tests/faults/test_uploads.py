@@ -99,6 +99,7 @@ def test_a_driver_killed_in_mid_upload_and_another_before_its_ledger_record(
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_a_night_in_which_three_of_ten_requests_go_wrong(
     tmp_path: Path, s3_server: S3Server, proxy: FaultProxy, store: S3Store, ray_cluster: None
 ) -> None:
@@ -139,6 +140,7 @@ def test_credentials_that_expire_say_4_in_one_line_and_the_next_run_goes_on(
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_a_bucket_that_disappears_says_4_in_one_line(
     tmp_path: Path, s3_server: S3Server, proxy: FaultProxy, store: S3Store, ray_cluster: None
 ) -> None:

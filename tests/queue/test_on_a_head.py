@@ -135,6 +135,7 @@ def calm(night: Night) -> str:
     return "calm"
 
 
+@pytest.mark.longest
 def test_a_job_cancelled_before_it_starts_never_does(night: Night) -> None:
     # Its window opens in half a day, for a minute.
     noon = datetime.now(UTC) + timedelta(hours=12)
@@ -188,6 +189,7 @@ def test_a_job_paused_in_mid_render_gives_the_same_bits(night: Night, calm: str)
     night.assert_same_films("paused", calm)
 
 
+@pytest.mark.longest
 def test_a_cancelled_video_is_left_out_by_name(night: Night) -> None:
     job = night.submit("without")
     night.nightreel("cancel", "second", "--job", job)
