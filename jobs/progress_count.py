@@ -120,8 +120,6 @@ class JobCount:
 
     def video_started(self, plan: VideoPlan, now_s: float) -> VideoCount:
         """A video begins."""
-        if self.begun_s is None:
-            self.begun_s = now_s
         self.mark_s = now_s
         video = self.videos[plan.request.id] = VideoCount.of(plan, now_s)
         return video
@@ -131,6 +129,9 @@ class JobCount:
     ) -> VideoCount:
         """A video's actors are ready; steps before ``first_step`` are in a snapshot."""
         video = self._marked(video_id, now_s)
+        # Loading the engine comes once, however many videos follow: it is no part of the pace.
+        if self.begun_s is None:
+            self.begun_s = now_s
         video.enter("sampling", (video.num_steps - first_step) * num_segments, now_s)
         return video
 

@@ -39,9 +39,11 @@ def test_a_second_attempt_begins_anew() -> None:
 def test_rows_that_cost_nothing_do_not_count_for_the_pace() -> None:
     count = JobCount(num_rows=12, skipped=5, rejected=3)
     assert count.pace.remaining_s(0) is None
-    count.video_started(plan("fox"), 100)
+    count.video_started(plan("fox"), 40)
+    assert count.pace.remaining_s(100) is None
+    count.sampling_started("fox", 2, 100)
     count.video_finished("fox", failed=False, now_s=160)
-    assert count.pace.remaining_s(160) == 180
+    assert count.pace.remaining_s(160) == 180, "loading the engine is paid once"
 
 
 @pytest.mark.parametrize(

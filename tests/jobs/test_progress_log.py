@@ -34,7 +34,7 @@ def test_every_event_that_matters_has_its_line() -> None:
         "video fox: started, 10.0 s of 112x64, 160 frames, 20 steps",
         "video fox: sampling, 2 segments",
         "video fox: rendered, 10.0 s in 0:47, 1.2 MB, videos/fox/f.mp4; 3 of 5 rows done, "
-        "job 1:34 left",
+        "job 1:32 left",
         "video storm: started, 10.0 s of 112x64, 160 frames, 20 steps",
         "video storm: sampling, 2 segments",
         "video storm: failed, after 0:07: EncodeError: it said; 4 of 5 rows done, job 0:27 left",
@@ -49,8 +49,8 @@ def test_steps_are_told_now_and_then() -> None:
     sample(progress, clock, "fox", 20, 2.0)
     steps = [line for line in lines_of(stream) if " steps, " in line]
     assert steps == [
-        "video fox: sampling, 10 of 40 steps, 0:30 left, job 0:41 left",
-        "video fox: sampling, 20 of 40 steps, 0:20 left, job 0:29 left",
+        "video fox: sampling, 10 of 40 steps, 0:30 left, job 0:38 left",
+        "video fox: sampling, 20 of 40 steps, 0:20 left, job 0:28 left",
         "video fox: sampling, 30 of 40 steps, 0:10 left, job 0:18 left",
         "video fox: sampling, 40 of 40 steps, 0:00 left, job 0:08 left",
     ]

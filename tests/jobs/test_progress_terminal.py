@@ -40,7 +40,7 @@ def test_bars_fit_a_small_terminal() -> None:
         sample(progress, clock, "a-fox-at-dawn-in-the-fog", 10, 2.0)
         job, video = picture(progress)
     assert " all videos " in job
-    assert job.endswith(" 1/3 rows 1:18 left")
+    assert job.endswith(" 1/3 rows 1:15 left")
     assert "a-fox-at-dawn-in-the-\u2026 sampling " in video
     assert video.endswith(" 20/40 steps 0:20 left")
     assert job.count("\u2501") == 9
