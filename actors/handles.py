@@ -45,10 +45,17 @@ CLOSE_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StepRefs:
-    """The three returns of one step, owned by the driver, so that they outlive the actor."""
+    """What one step gives, owned by the driver, so that it outlives the actor.
+
+    Attributes:
+        to_left, to_right: boundaries, there when the first part of the step is done.
+        begun: that this part went well.
+        report: that all of it did.
+    """
 
     to_left: ObjectRef[BoundaryMessage | None]
     to_right: ObjectRef[BoundaryMessage | None]
+    begun: ObjectRef[None]
     report: ObjectRef[StepReport]
 
 
@@ -128,12 +135,16 @@ class SegmentHandle:
         *,
         saves: bool = False,
     ) -> StepRefs:
-        """Compute one step; Ray waits for the boundaries, which are top-level arguments."""
-        arguments = (epoch, step, from_left, from_right, saves)
-        refs: list[ObjectRef[Any]] = self._actor.step.options(name=self._of_job(title)).remote(
-            *arguments
-        )
-        return StepRefs(*refs)
+        """Compute one step; Ray waits for the boundaries, which are top-level arguments.
+
+        Two calls, which the actor answers in this order: what the neighbours need is theirs as soon
+        as the first is done.
+        """
+        title = self._of_job(title)
+        given: Any = self._call("step", title, epoch, step, from_left, from_right)
+        to_left, to_right, begun = given
+        report = self._call("finish", title, epoch, step, saves)
+        return StepRefs(to_left, to_right, begun, report)
 
     def slots(self, epoch: int, span: Span, video: str) -> ObjectRef[NDArray[np.float32]]:
         """Finished slots."""

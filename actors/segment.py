@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import ray
 import torch
@@ -24,6 +24,7 @@ from actors.metrics import ActorMetrics
 from actors.scratch import ScratchFolder
 from actors.seat import Seat
 from actors.snapshot_writer import FLUSH_S, SnapshotWriter
+from actors.transport import ObjectStore
 from actors.worker_log import WorkerLog
 from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
@@ -33,12 +34,13 @@ from pipeline.sampler import SegmentSampler
 from pipeline.snapshot_store import load_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
     from actors.snapshot_writer import Saved
+    from actors.transport import Transport
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineOptions
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from pipeline.snapshot import Cut
     from pipeline.spans import Span
     from pipeline.stores import StoreFactory
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ class StepReport:
     """What a finished step tells the driver: numbers, never tensors.
 
     Attributes:
-        compute_s: seconds in the step itself, without waiting for neighbours.
+        compute_s: seconds in both parts of the step, without waiting for neighbours.
         num_windows: windows that the model saw.
         sent_bytes: boundary bytes handed to neighbours.
         save_s: seconds that the step took longer because a snapshot was taken.
@@ -112,7 +116,10 @@ class SegmentActor:
         self._tried_encoders: set[EncodeOptions] = set()
         self._scratch: ScratchFolder | None = None
         self._metrics = ActorMetrics(seat, options.name)
+        self._transport: Transport = ObjectStore()
         self._stepped_s: float | None = None
+        self._wait_s = self._begun_s = 0.0
+        self._sent_bytes = 0
 
     def __repr__(self) -> str:
         """What the dashboard calls the actor; Ray asks once."""
@@ -164,14 +171,27 @@ class SegmentActor:
         step: int,
         from_left: BoundaryMessage | None,
         from_right: BoundaryMessage | None,
-        saves: bool,
-    ) -> tuple[BoundaryMessage | None, BoundaryMessage | None, StepReport]:
-        """Compute one step; give what the left and the right neighbour need for the next."""
+    ) -> tuple[BoundaryMessage | None, BoundaryMessage | None, None]:
+        """Begin a step: compute what the neighbours need for the next, and give it to them.
+
+        The third return says that it went well, and weighs nothing: whoever waits for the step asks
+        for it, so as not to have the boundaries sent along.
+        """
         sampler = self._sampler_at(epoch, step)
         started_s = time.perf_counter()
-        wait_s = 0.0 if self._stepped_s is None else started_s - self._stepped_s
-        messages = [message for message in (from_left, from_right) if message is not None]
-        sent = {message.receiver: message for message in self._advance(sampler, messages)}
+        self._wait_s = 0.0 if self._stepped_s is None else started_s - self._stepped_s
+        messages = [self._transport.unpack(m) for m in (from_left, from_right) if m is not None]
+        given = self._computed(sampler, lambda: sampler.begin_step(messages))
+        self._sent_bytes = sum(message.num_bytes for message in given)
+        sent = {message.receiver: self._transport.pack(message) for message in given}
+        self._begun_s = time.perf_counter() - started_s
+        return sent.get(sampler.segment - 1), sent.get(sampler.segment + 1), None
+
+    def finish(self, epoch: int, step: int, saves: bool) -> StepReport:
+        """Compute the rest of a step, while what was given travels; take a snapshot if asked to."""
+        sampler = self._sampler_at(epoch, step)
+        started_s = time.perf_counter()
+        self._computed(sampler, sampler.finish_step)
         computed_s = time.perf_counter()
         if saves and self._snapshots is not None:
             self._snapshots.save(sampler)
@@ -179,16 +199,16 @@ class SegmentActor:
         report = StepReport(
             segment=sampler.segment,
             step=step,
-            compute_s=computed_s - started_s,
+            compute_s=self._begun_s + computed_s - started_s,
             num_windows=len(sampler.plan.boundary.windows(step, owned)),
-            sent_bytes=sum(message.num_bytes for message in sent.values()),
+            sent_bytes=self._sent_bytes,
             save_s=time.perf_counter() - computed_s,
             saved=() if self._snapshots is None else self._snapshots.collect(),
         )
-        self._metrics.step(report, wait_s)
-        self._log.step(report, sampler.plan.num_steps, wait_s)
+        self._metrics.step(report, self._wait_s)
+        self._log.step(report, sampler.plan.num_steps, self._wait_s)
         self._stepped_s = time.perf_counter()
-        return sent.get(sampler.segment - 1), sent.get(sampler.segment + 1), report
+        return report
 
     def flush(self, epoch: int) -> tuple[Saved, ...]:
         """What was stored of snapshots since the last report, after a moment's wait for more."""
@@ -270,13 +290,11 @@ class SegmentActor:
             )
         return self._sampler
 
-    def _advance(
-        self, sampler: SegmentSampler, messages: Sequence[BoundaryMessage]
-    ) -> Sequence[BoundaryMessage]:
-        """The step itself; what goes wrong in it bears the segment's number."""
+    def _computed(self, sampler: SegmentSampler, compute: Callable[[], T]) -> T:
+        """A part of the step at hand; what goes wrong in it bears the segment's number."""
         step = sampler.step
         try:
-            return sampler.advance(messages)
+            return compute()
         except NightreelError as error:
             self._log.failed(step, error)
             raise

@@ -165,8 +165,8 @@ class Take:
     def cancel(self) -> None:
         """Take back what was submitted: a call that waits for a lost boundary blocks its actor."""
         for track in self.tracks:
-            for task in track.owed:
-                ray.cancel(task.ref)
+            for ref in (ref for task in track.owed for ref in task.refs):
+                ray.cancel(ref)
             track.owed.clear()
 
     def _is_done(self) -> bool:
@@ -247,7 +247,7 @@ class Take:
     def _settle(self, track: Track, watcher: Watcher) -> None:
         task = track.owed[0]
         try:
-            answer = ray.get(task.ref)
+            *_, answer = ray.get(task.refs)
         except RAY_FAILURES as error:
             self._recover(track, error)
             return

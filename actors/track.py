@@ -31,6 +31,11 @@ class Task:
     saves: bool = False
     gives: StepRefs | None = None
 
+    @property
+    def refs(self) -> list[ObjectRef[Any]]:
+        """All calls that it is made of, in order: when one fails, those after it tell nothing."""
+        return [self.ref] if self.gives is None else [self.gives.begun, self.ref]
+
 
 @dataclass(slots=True)
 class Track:

@@ -1,11 +1,11 @@
-"""What one segment hands a neighbour before a step: a small header and one contiguous array.
+"""What one segment hands a neighbour before a step: a small header and contiguous arrays.
 
 Shape suffixes: T latent frames, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SegmentError
@@ -25,9 +25,10 @@ class BoundaryMessage:
         video: id of the video, so that a stray message is noticed.
         step: the step that this is needed for.
         sender, receiver: segment numbers.
-        handover: which latents, and which history, the payload holds.
-        payload_TCHW: fp32 ``[latents + history, C, H, W]``; received ones are read-only memory that
-            belongs to the object store.
+        handover: which latents, and which history, it holds.
+        latents_TCHW: fp32 ``[T, C, H, W]``: until it is sent, the sender's own memory, good until its
+            next step begins; once received, read-only memory of the object store.
+        history_TCHW: the solver's history of the same kind; ``None`` where there is none.
     """
 
     video: str
@@ -35,12 +36,25 @@ class BoundaryMessage:
     sender: int
     receiver: int
     handover: Handover
-    payload_TCHW: NDArray[np.float32]
+    latents_TCHW: NDArray[np.float32]
+    history_TCHW: NDArray[np.float32] | None = None
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.float32], ...]:
+        """All that is large."""
+        if self.history_TCHW is None:
+            return (self.latents_TCHW,)
+        return self.latents_TCHW, self.history_TCHW
 
     @property
     def num_bytes(self) -> int:
-        """Size of the payload."""
-        return self.payload_TCHW.nbytes
+        """Size of all that is large."""
+        return sum(array.nbytes for array in self.arrays)
+
+    def copied(self) -> BoundaryMessage:
+        """The same with memory of its own, which the sender's next steps leave alone."""
+        history = None if self.history_TCHW is None else self.history_TCHW.copy()
+        return replace(self, latents_TCHW=self.latents_TCHW.copy(), history_TCHW=history)
 
     def check(self, *, video: str, step: int, receiver: int, handover: Handover) -> None:
         """Make sure that this is the message that was waited for.

@@ -1,20 +1,21 @@
 """One segment's part in sampling a video: exchange, predict, advance.
 
 The state is one buffer of latents and one of solver history, each made once, large enough for every
-place the segment slides to. A step runs over its windows in order and writes a slot's new latents
-as soon as no later window will read the old ones, so beside the state there is never more in memory
-than two windows, however long the segment.
+place the segment slides to. A step writes a slot's new latents as soon as none of its windows will
+read the old ones, so beside the state there is never more in memory than a few windows, however
+long the segment. The windows at the segment's ends come first: what the neighbours wait for is
+theirs while the middle is still to be computed.
 
 Shape suffixes: T slots, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.errors import NotFiniteError
+from pipeline.errors import NotFiniteError, SegmentError
 from pipeline.guidance import guided_velocity
 from pipeline.message import BoundaryMessage
 from pipeline.noise import initial_noise
@@ -22,11 +23,13 @@ from pipeline.snapshot import digest_of
 from pipeline.snapshot_part import Part, PartLabel, part_spans
 from pipeline.solvers import advance
 from pipeline.spans import Span
+from pipeline.sweep import Sweep, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from pipeline.engines.protocol import Engine
@@ -52,6 +55,7 @@ class SegmentSampler:
     ) -> None:
         self.plan, self.partition, self.segment = plan, partition, segment
         self.step = self._first_step = 0
+        self._sweep: Sweep | None = None
         self._engine, self._prompt_embeds = engine, prompt_embeds
         steps = range(plan.num_steps)
         self._extent = _cover([partition.reads(step, segment) for step in steps])
@@ -118,7 +122,13 @@ class SegmentSampler:
             yield Part(label, self.latents(span), self.history(span))
 
     def advance(self, messages: Sequence[BoundaryMessage]) -> list[BoundaryMessage]:
-        """Compute the next step.
+        """Compute the next step: ``begin_step`` and ``finish_step`` in one."""
+        given = self.begin_step(messages)
+        self.finish_step()
+        return given
+
+    def begin_step(self, messages: Sequence[BoundaryMessage]) -> list[BoundaryMessage]:
+        """Compute as much of the next step as the neighbours wait for.
 
         Args:
             messages: one from each neighbour, but none for the first step, since noise and
@@ -126,33 +136,39 @@ class SegmentSampler:
 
         Returns:
             What each neighbour needs for the step after, in the order of ``neighbours``; nothing
-            after the last step.
+            in the last step. It is this segment's own memory, good until the next step begins.
 
         Raises:
-            SegmentError: a message is not the one that this step needs.
+            SegmentError: a message is not the one that this step needs, or a step is under way.
             NotFiniteError: the new latents are not all finite.
         """
+        if self._sweep is not None:
+            raise SegmentError(f"{self._where}: got a step to begin, but this one is under way")
         self._receive(messages)
         self._couple()
-        self._predict_and_solve()
-        self._check_finite()
+        handovers = self._handovers()
+        self._sweep = self._order_windows(handovers)
+        self._predict_and_solve(self._sweep, self._sweep.first)
+        return [self._message_for(*handover) for handover in handovers.items()]
+
+    def finish_step(self) -> None:
+        """Compute the rest of a step that was begun.
+
+        Raises:
+            SegmentError: none was.
+            NotFiniteError: the new latents are not all finite.
+        """
+        if self._sweep is None:
+            raise SegmentError(f"{self._where}: got a step to finish, but it was not begun")
+        self._predict_and_solve(self._sweep, self._sweep.rest)
+        self._sweep = None
         self.step += 1
         if self.step == self.plan.num_steps:
             self._history_TCHW = None  # half of the state; what comes now only reads latents
-            return []
-        return [self._message_for(neighbour) for neighbour in self.neighbours]
 
-    def _check_finite(self) -> None:
-        """One pass over what is owned, without a copy: NaN wins in both minimum and maximum."""
-        owned = self.partition.owned(self.step, self.segment)
-        owned_TCHW = self._latents_TCHW[owned.within(self._extent)]
-        if all(bool(torch.isfinite(end)) for end in torch.aminmax(owned_TCHW)):
-            return
-        bad = next(i for i, row_CHW in enumerate(owned_TCHW) if not torch.isfinite(row_CHW).all())
-        raise NotFiniteError(
-            f"video '{self.plan.request.id}', segment {self.segment}, step {self.step}: the model "
-            f"gave latents that are NaN or infinite, first in slot {owned.start + bad}"
-        )
+    @property
+    def _where(self) -> str:
+        return f"video '{self.plan.request.id}', segment {self.segment}, step {self.step}"
 
     def _draw_noise(self) -> None:
         reads = self.partition.reads(0, self.segment)
@@ -165,18 +181,29 @@ class SegmentSampler:
         for slot, noise_CHW in zip(reads, noise, strict=True):
             self._latents_TCHW[slot - self._extent.start] = noise_CHW
 
-    def _message_for(self, receiver: int) -> BoundaryMessage:
-        handover = self.partition.handover(self.step, self.segment, receiver)
-        parts = [self._latents_TCHW[handover.latents.within(self._extent)]]
+    def _handovers(self) -> dict[int, Handover]:
+        """What each neighbour needs for the step after this one."""
+        after = self.step + 1
+        if after == self.plan.num_steps:
+            return {}
+        return {
+            neighbour: self.partition.handover(after, self.segment, neighbour)
+            for neighbour in self.neighbours
+        }
+
+    def _message_for(self, receiver: int, handover: Handover) -> BoundaryMessage:
+        history_TCHW: NDArray[np.float32] | None = None
         if self._history_TCHW is not None and handover.history:
-            parts.append(self._history_TCHW[handover.history.within(self._history_extent)])
+            remembered_TCHW = self._history_TCHW[handover.history.within(self._history_extent)]
+            history_TCHW = remembered_TCHW.numpy()
         return BoundaryMessage(
             video=self.plan.request.id,
-            step=self.step,
+            step=self.step + 1,
             sender=self.segment,
             receiver=receiver,
             handover=handover,
-            payload_TCHW=torch.cat(parts).numpy(),
+            latents_TCHW=self._latents_TCHW[handover.latents.within(self._extent)].numpy(),
+            history_TCHW=history_TCHW,
         )
 
     def _receive(self, messages: Sequence[BoundaryMessage]) -> None:
@@ -192,17 +219,15 @@ class SegmentSampler:
                 receiver=self.segment,
                 handover=expected,
             )
-            self._write(expected, message.payload_TCHW)
+            self._write(message)
 
-    def _write(self, handover: Handover, payload_TCHW: np.ndarray) -> None:
-        """Copy a payload into the buffers; the payload itself is never written to."""
-        count = len(handover.latents)
-        for index, slot in enumerate(handover.latents):
-            self._latents_TCHW[slot - self._extent.start].numpy()[:] = payload_TCHW[index]
-        if self._history_TCHW is not None:
-            for index, slot in enumerate(handover.history):
-                row = self._history_TCHW[slot - self._history_extent.start]
-                row.numpy()[:] = payload_TCHW[count + index]
+    def _write(self, message: BoundaryMessage) -> None:
+        """Copy a message into the buffers; it is never written to."""
+        into_TCHW = self._latents_TCHW[message.handover.latents.within(self._extent)]
+        into_TCHW.numpy()[:] = message.latents_TCHW
+        if self._history_TCHW is not None and message.history_TCHW is not None:
+            remembered = message.handover.history.within(self._history_extent)
+            self._history_TCHW[remembered].numpy()[:] = message.history_TCHW
 
     def _couple(self) -> None:
         """Draw copies of the same frames together, where the boundary mode keeps copies."""
@@ -214,20 +239,23 @@ class SegmentSampler:
             left_TCHW += move_TCHW
             right_TCHW -= move_TCHW
 
-    def _predict_and_solve(self) -> None:
-        owned = self.partition.owned(self.step, self.segment)
-        windows = self.plan.boundary.windows(self.step, owned)
-        pending: list[_Prediction] = []
-        done = owned.start
-        for index, window in enumerate(windows):
-            weights = self.plan.boundary.weights(window)
-            pending.append(_Prediction(window.span, weights, self._predict(window)))
-            last = index + 1 == len(windows)
-            settled = owned.stop if last else min(owned.stop, windows[index + 1].span.start)
-            for slot in range(done, settled):
-                self._solve(slot, _blend(slot, pending))
-            done = max(done, settled)
-            pending = [prediction for prediction in pending if prediction.span.stop > done]
+    def _order_windows(self, handovers: Mapping[int, Handover]) -> Sweep:
+        boundary, owned = self.plan.boundary, self.partition.owned(self.step, self.segment)
+        windows = boundary.windows(self.step, owned)
+        awaited = {receiver: handover.latents for receiver, handover in handovers.items()}
+        return sweep(
+            windows,
+            [boundary.weights(window) for window in windows],
+            owned,
+            to_left=awaited.get(self.segment - 1, Span(owned.start, owned.start)),
+            to_right=awaited.get(self.segment + 1, Span(owned.stop, owned.stop)),
+        )
+
+    def _predict_and_solve(self, sweep: Sweep, indices: Sequence[int]) -> None:
+        for index in indices:
+            velocity_TCHW = self._predict(sweep.windows[index])
+            for slot, velocity_CHW in sweep.add(index, velocity_TCHW):
+                self._solve(slot, velocity_CHW)
 
     def _predict(self, window: Window) -> Tensor:
         return guided_velocity(
@@ -245,36 +273,17 @@ class SegmentSampler:
         history_CHW: Tensor | None = None
         if self._history_TCHW is not None and self.step > 0:
             history_CHW = self._history_TCHW[slot - self._history_extent.start]
-        self._latents_TCHW[row] = advance(
+        latents_CHW = advance(
             self._latents_TCHW[row], velocity_CHW, history_CHW, self.plan.levels, self.step
         )
+        # In one pass: NaN wins in both minimum and maximum.
+        if not all(bool(torch.isfinite(end)) for end in torch.aminmax(latents_CHW)):
+            raise NotFiniteError(
+                f"{self._where}: the model gave latents that are NaN or infinite, in slot {slot}"
+            )
+        self._latents_TCHW[row] = latents_CHW
         if self._history_TCHW is not None:
             self._history_TCHW[slot - self._history_extent.start] = velocity_CHW
-
-
-class _Prediction(NamedTuple):
-    """One window's velocity, and its share in the average for each slot that it sees."""
-
-    span: Span
-    weights: Sequence[float]
-    velocity_TCHW: Tensor
-
-
-def _blend(slot: int, predictions: Sequence[_Prediction]) -> Tensor:
-    """The weighted mean of the predictions for one slot, in the order of the windows."""
-    total_CHW: Tensor | None = None
-    weight_sum = 0.0
-    for span, weights, velocity_TCHW in predictions:
-        weight = weights[slot - span.start] if span.start <= slot < span.stop else 0.0
-        if weight == 0.0:
-            continue
-        row_CHW = velocity_TCHW[slot - span.start]
-        if weight != 1.0:
-            row_CHW = row_CHW * weight
-        total_CHW = row_CHW if total_CHW is None else total_CHW + row_CHW
-        weight_sum += weight
-    assert total_CHW is not None, f"no window answers for slot {slot}"
-    return total_CHW if weight_sum == 1.0 else total_CHW / weight_sum
 
 
 def _cover(spans: Sequence[Span]) -> Span:

@@ -10,6 +10,7 @@ from pipeline import reference
 from pipeline.boundary import BoundaryOptions
 from pipeline.engines.gaussian import GaussianEngine, GaussianOptions
 from pipeline.join import Joiner
+from pipeline.message import BoundaryMessage
 from pipeline.noise import NoiseOptions
 from pipeline.plan import RenderOptions, VideoPlan, plan_video
 from pipeline.request import PromptEvent, VideoDefaults, VideoSpec, resolve
@@ -92,8 +93,9 @@ def sample_in_segments(
         sampler = rng.choice(ready)
         wanted = [(other, sampler.segment, sampler.step) for other in sampler.neighbours]
         messages = [mail.pop(key) for key in wanted] if sampler.step else []
-        for message in sampler.advance(messages):
-            message.payload_TCHW.flags.writeable = False
+        for message in map(BoundaryMessage.copied, sampler.advance(messages)):
+            for array in message.arrays:
+                array.flags.writeable = False
             mail[message.sender, message.receiver, message.step] = message
     joiner = Joiner(plan.boundary)
     return torch.cat([joiner.push(sampler.latents(sampler.owned)) for sampler in samplers])

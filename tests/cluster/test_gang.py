@@ -184,19 +184,29 @@ def test_boundaries_arrive_as_read_only_memory_and_are_never_written_to(gang: Ga
     theirs = right.step("right 0", take.epoch, 0, None, None)
     message = ray.get(ours.to_right)
     assert message is not None
-    before = message.payload_TCHW.copy()
-    assert not message.payload_TCHW.flags.writeable
+    before = message.copied()
+    assert not is_writeable(message)
     reader = ray.remote(num_cpus=0)(is_writeable)
     assert ray.get(reader.remote(ours.to_right), timeout=PATIENCE_S) is False
     ray.get(right.step("right 1", take.epoch, 1, ours.to_right, None).report)
     ray.get(left.step("left 1", take.epoch, 1, None, theirs.to_left).report)
     again = ray.get(ours.to_right)
     assert again is not None
-    assert (again.payload_TCHW == before).all()
+    for array, copy in zip(again.arrays, before.arrays, strict=True):
+        assert (array == copy).all()
 
 
 def is_writeable(message: BoundaryMessage) -> bool:
-    return bool(message.payload_TCHW.flags.writeable)
+    return any(array.flags.writeable for array in message.arrays)
+
+
+def test_boundaries_are_given_before_the_step_is_done(gang: Gang) -> None:
+    """Of ten windows or more the neighbour waits for two or three."""
+    take = gang.begin(small_plan(oracle(), LONG), max_segments=2)
+    refs = take.handles[0].step("early", take.epoch, 0, None, None)
+    ready, _ = ray.wait([refs.report, refs.to_right], timeout=PATIENCE_S)
+    assert ready == [refs.to_right]
+    answer(refs.report)
 
 
 def answer(ref: ObjectRef[Any]) -> Any:
@@ -223,6 +233,18 @@ def test_a_call_for_another_step_is_refused_and_changes_nothing(gang: Gang) -> N
     answer(handle.step("right", take.epoch, 0, None, None).report)
     with pytest.raises(SegmentError, match="call for step 0, but step 1 is next"):
         answer(handle.step("again", take.epoch, 0, None, None).report)
+
+
+def test_a_step_that_is_begun_twice_is_refused_and_goes_on(gang: Gang) -> None:
+    take = gang.begin(small_plan(oracle(), 301))
+    actor = take.handles[0]._actor
+    with pytest.raises(SegmentError, match="got a step to finish, but it was not begun"):
+        answer(actor.finish.remote(take.epoch, 0, False))
+    first = actor.step.remote(take.epoch, 0, None, None)[2]
+    with pytest.raises(SegmentError, match="got a step to begin, but this one is under way"):
+        answer(actor.step.remote(take.epoch, 0, None, None)[2])
+    answer(first)
+    assert answer(actor.finish.remote(take.epoch, 0, False)).step == 0
 
 
 def test_a_run_of_slots_out_of_turn_is_refused(gang: Gang) -> None:

@@ -181,10 +181,11 @@ def test_an_actor_that_ray_restarted_empty_is_refused(ray_cluster: None, tmp_pat
     embeds = actor.encode_prompts.remote(plan)
     ray.get(actor.begin.remote(Assignment(epoch=1, segment=0), plan, take_like, embeds))
     _, pid = ray.get(actor.identity.remote(), timeout=PATIENCE_S)
-    ray.get(actor.step.remote(1, 0, None, None, False)[2], timeout=PATIENCE_S)
+    ray.get(actor.step.remote(1, 0, None, None)[2], timeout=PATIENCE_S)
+    ray.get(actor.finish.remote(1, 0, False), timeout=PATIENCE_S)
     process = psutil.Process(pid)
     process.suspend()
-    pending = actor.step.remote(1, 1, None, None, False)
+    pending = actor.step.remote(1, 1, None, None)
     process.kill()
     with pytest.raises(SegmentError, match="call for epoch 1, but this actor is at epoch -1"):
         ray.get(pending[2], timeout=PATIENCE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -12,6 +13,9 @@ from pipeline.errors import SegmentError
 from pipeline.sampler import SegmentSampler
 from pipeline.segments import cut
 from tests.plans import MODES, sample_in_segments, small_gaussian, small_plan
+
+if TYPE_CHECKING:
+    from pipeline.message import BoundaryMessage
 
 # From one frame over one window and one window and a bit to many windows.
 LENGTHS = (1, 5, 33, 34, 37, 45, 121, 402)
@@ -73,8 +77,58 @@ def test_a_received_payload_is_never_written_to() -> None:
     embeds = reference.encode_prompts(plan, engine)
     left, right = (SegmentSampler(plan, partition, s, engine, embeds) for s in range(2))
     (to_right,) = left.advance([])
-    before = to_right.payload_TCHW.copy()
-    to_right.payload_TCHW.flags.writeable = False
+    before = to_right.copied()
+    for array in to_right.arrays:
+        array.flags.writeable = False
     right.advance([])
     right.advance([to_right])
-    assert (to_right.payload_TCHW == before).all()
+    for array, copy in zip(to_right.arrays, before.arrays, strict=True):
+        assert (array == copy).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("num_segments", [2, 3, 5])
+def test_what_is_given_early_is_what_the_whole_step_gives(mode: str, num_segments: int) -> None:
+    """And the middle of a long segment is computed after it was given."""
+    engine = small_gaussian()
+    plan = small_plan(engine, 402, mode=mode)
+    partition = cut(plan.boundary, num_segments, plan.num_steps)
+    embeds = reference.encode_prompts(plan, engine)
+    early, whole = (
+        [SegmentSampler(plan, partition, s, engine, embeds) for s in range(num_segments)]
+        for _ in range(2)
+    )
+    mail: list[list[BoundaryMessage]] = [[] for _ in range(num_segments)]
+    for step in range(plan.num_steps):
+        given = [s.begin_step(mail[s.segment]) for s in early]
+        held = [[message.copied() for message in messages] for messages in given]
+        for sampler in early:
+            assert sampler.step == step
+            sampler.finish_step()
+        expected = [s.advance(mail[s.segment]) for s in whole]
+        assert [_bytes_of(m) for m in held] == [_bytes_of(m) for m in expected]
+        # Still good when the step is finished: Ray may take its time to copy it.
+        assert [_bytes_of(m) for m in given] == [_bytes_of(m) for m in held]
+        flat = [message for messages in held for message in messages]
+        mail = [[m for m in flat if m.receiver == s] for s in range(num_segments)]
+    for one, other in zip(early, whole, strict=True):
+        assert torch.equal(one.latents(one.owned), other.latents(other.owned))
+
+
+def _bytes_of(messages: list[BoundaryMessage]) -> list[bytes]:
+    return [array.tobytes() for message in messages for array in message.arrays]
+
+
+def test_a_step_is_begun_once_and_finished_once() -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 301)
+    partition = cut(plan.boundary, 2, plan.num_steps)
+    embeds = reference.encode_prompts(plan, engine)
+    sampler = SegmentSampler(plan, partition, 0, engine, embeds)
+    with pytest.raises(SegmentError, match="segment 0, step 0: got a step to finish, but it was"):
+        sampler.finish_step()
+    sampler.begin_step([])
+    with pytest.raises(SegmentError, match="segment 0, step 0: got a step to begin, but this one"):
+        sampler.begin_step([])
+    sampler.finish_step()
+    assert sampler.step == 1
