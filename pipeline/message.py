@@ -26,7 +26,7 @@ class BoundaryMessage:
         step: the step that this is needed for.
         sender, receiver: segment numbers.
         handover: which latents, and which history, it holds.
-        latents_TCHW: fp32 ``[T, C, H, W]``: until it is sent, the sender's own memory, good until its
+        latents_TCHW: fp32 ``[T, C, H, W]``: until it is sent the sender's memory, good until its
             next step begins; once received, read-only memory of the object store.
         history_TCHW: the solver's history of the same kind; ``None`` where there is none.
     """
