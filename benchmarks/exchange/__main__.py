@@ -1,8 +1,7 @@
 """``python -m benchmarks.exchange [MIB]...``: milliseconds per step against size and actors.
 
 The four ways are measured right after one another for each size, so that whatever else the machine
-does falls on all of them. The largest boundaries come first: they touch all of the object store's
-memory, which the kernel hands out at the first touch and clears then.
+does falls on all of them.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ SIZES_MIB = (1.0, 4.0, 8.0, 13.0, 32.0)
 ACTORS = (2, 4, 8)
 # Four steps of the largest boundaries between the most actors lie in it at once.
 OBJECT_STORE_BYTES = 2 << 30
+WARMED_BYTES = OBJECT_STORE_BYTES * 9 // 10
 NUM_STEPS = 16
 NUM_STEPS_OF_PEERS = 8
 
@@ -35,9 +35,10 @@ def main() -> None:
         ClusterOptions(num_cpus=max(ACTORS), object_store_memory_bytes=OBJECT_STORE_BYTES)
     ):
         line = Line(max(ACTORS))
-        for num_actors in reversed(ACTORS):
+        line.warm_up(WARMED_BYTES)
+        for num_actors in ACTORS:
             with Peers(num_actors) as peers:
-                for size_mib in sorted(sizes, reverse=True):
+                for size_mib in sorted(sizes):
                     measured.append(_measure(line, peers, num_actors, int(size_mib * MIB)))
                     print(_in_short(measured[-1]), flush=True)
     measured.sort(key=lambda got: (got.num_actors, got.num_bytes))

@@ -24,12 +24,15 @@ from pipeline.spans import Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from actors.transport import Transport
 
 # As the driver of a video does: steps that are queued on an actor beyond the one that it computes.
 STEPS_AHEAD = 2
 TIMEOUT_S = 300.0
 FLOAT_BYTES = 4
+PAGE_BYTES = 4096
 
 
 class PickledTensors:
@@ -55,6 +58,10 @@ class LineActor:
     def __init__(self, place: int) -> None:
         torch.set_num_threads(1)
         self._place = place
+
+    def touch(self, filling: NDArray[np.uint8]) -> int:
+        """Have every page of an object in this process's page table; give how many it saw."""
+        return int(filling[::PAGE_BYTES].size - np.count_nonzero(filling[::PAGE_BYTES]))
 
     def prepare(self, transport: str, num_bytes: int, has_right: bool) -> None:
         """Exchange so many bytes in each direction from now on."""
@@ -105,6 +112,15 @@ class Line:
     def __init__(self, num_actors: int) -> None:
         remote: Any = ray.remote(num_cpus=0)(LineActor)
         self._actors = [remote.remote(place) for place in range(num_actors)]
+
+    def warm_up(self, num_bytes: int) -> None:
+        """Touch so much of the object store in every actor, as hours of rendering would.
+
+        The kernel hands out and clears a page when the first process touches it, and every other
+        process has a page fault of its own.
+        """
+        filling = ray.put(np.zeros(num_bytes, np.uint8))
+        self._ask([actor.touch.remote(filling) for actor in self._actors])
 
     def seconds_per_step(
         self, transport: str, num_actors: int, num_bytes: int, num_steps: int, *, barrier: bool

@@ -19,7 +19,9 @@ width.
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -52,7 +54,8 @@ class GaussianOptions:
     Attributes:
         channels: latent channels; the first three are shown as red, green and blue.
         window_latent_frames: W.
-        window_cost_s: seconds that each forward sleeps, to stand in for a real model's time.
+        window_cost_s: seconds that each forward takes at least, most of them asleep, as an actor
+            is that waits for its GPU.
         prompt_contrast: how far a prompt moves the mean; 0 is the pure oracle.
     """
 
@@ -130,12 +133,11 @@ class GaussianEngine:
 
     def predict(self, latents_TCHW: Tensor, level: NoiseLevel, prompt_embeds_SD: Tensor) -> Tensor:
         """The posterior velocity of one window, ``[T, C, H, W]``."""
-        if self._options.window_cost_s > 0.0:
-            time.sleep(self._options.window_cost_s)
-        gain_TT, offset_T = _posterior(len(latents_TCHW), level.sigma)
-        velocity_TCHW = torch.einsum("ts,schw->tchw", gain_TT, latents_TCHW)
-        mean_CHW = prompt_embeds_SD[0][:, None, None]
-        return velocity_TCHW + offset_T[:, None, None, None] * mean_CHW
+        with _lasting(self._options.window_cost_s):
+            gain_TT, offset_T = _posterior(len(latents_TCHW), level.sigma)
+            velocity_TCHW = torch.einsum("ts,schw->tchw", gain_TT, latents_TCHW)
+            mean_CHW = prompt_embeds_SD[0][:, None, None]
+            return velocity_TCHW + offset_T[:, None, None, None] * mean_CHW
 
     def stream_decoder(self) -> GaussianDecoder:
         """A fresh decoder for one video."""
@@ -146,6 +148,20 @@ class GaussianEngine:
         generator = np.random.Generator(np.random.Philox(int.from_bytes(digest)))
         mean = generator.uniform(-1.0, 1.0, (1, self._options.channels)).astype(np.float32)
         return torch.from_numpy(mean * np.float32(self._options.prompt_contrast))
+
+
+@contextmanager
+def _lasting(cost_s: float) -> Iterator[None]:
+    """Take at least so long: a thread sleeps beside, since rendering knows no clock."""
+    if cost_s == 0.0:
+        yield
+        return
+    sleeper = threading.Thread(target=time.sleep, args=(cost_s,))
+    sleeper.start()
+    try:
+        yield
+    finally:
+        sleeper.join()
 
 
 class GaussianDecoder:
