@@ -31,7 +31,7 @@ class Cell:
         num_actors: one segment each.
         window_s: seconds per window.
         size: a key of ``SIZES_PX``.
-        num_windows: of each actor; at some steps those at the ends of the video have one more.
+        num_windows: of each actor and step, one more or less: the grid moves, and a cut is whole.
         num_steps: denoising steps.
     """
 
@@ -114,16 +114,17 @@ def sample(gang: Gang, engine: EngineSpec, cell: Cell) -> Outcome:
 def table(outcomes: list[Outcome]) -> str:
     """One row per cell."""
     lines = [
-        "| window | size | actors | windows of an actor and step | steps | boundaries, at most |"
+        "| window | size | actors | windows a step, on average and at most | steps | boundaries, at most |"
         " ideal | sampling | share of ideal | evenness of the cut |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for got in outcomes:
         cell = got.cell
         most = max(got.windows.values()) / cell.num_steps
+        mean = got.windows.total() / cell.num_actors / cell.num_steps
         lines.append(
             f"| {cell.window_s:g} s | {cell.size} | {cell.num_actors} | "
-            f"{cell.num_windows} to {most:.1f} | {cell.num_steps} | "
+            f"{mean:.1f}, {most:.1f} | {cell.num_steps} | "
             f"{got.boundary_bytes / MIB:.1f} MiB | {got.ideal_s:.1f} s | {got.sampling_s:.2f} s | "
             f"{100 * got.share:.1f} % | {100 * got.evenness:.1f} % |"
         )

@@ -113,6 +113,11 @@ class Line:
         remote: Any = ray.remote(num_cpus=0)(LineActor)
         self._actors = [remote.remote(place) for place in range(num_actors)]
 
+    def close(self) -> None:
+        """End the actors."""
+        for actor in self._actors:
+            ray.kill(actor)
+
     def warm_up(self, num_bytes: int) -> None:
         """Touch so much of the object store in every actor, as hours of rendering would.
 
