@@ -63,6 +63,8 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.actors
 	$(BIN)/python -m benchmarks.recovery
+	$(BIN)/python -m benchmarks.exchange
+	$(BIN)/python -m benchmarks.efficiency
 
 FAULTS ?= 40
 SEED   ?= 0

@@ -114,8 +114,8 @@ def sample(gang: Gang, engine: EngineSpec, cell: Cell) -> Outcome:
 def table(outcomes: list[Outcome]) -> str:
     """One row per cell."""
     lines = [
-        "| window | size | actors | windows a step, on average and at most | steps | boundaries, at most |"
-        " ideal | sampling | share of ideal | evenness of the cut |",
+        "| window | size | actors | windows a step, on average and at most | steps |"
+        " boundaries, at most | ideal | sampling | share of ideal | evenness of the cut |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for got in outcomes:
