@@ -40,6 +40,7 @@ def test_what_is_asked_is_ten_milliseconds_and_three_times_the_copies() -> None:
     text = table([figures(39.9, 10.0, 90.0), figures(60.0, 10.0, 130.0)])
     assert "| 4 | 8 MiB | 39.9 | 40.0 | 10.0 | 16.0 | 90.0 | 2.3 |" in text
     assert "1 of 2 (NOT as asked). At least 2 times as fast as naive Ray: 2 of 2 (as asked)" in text
+    assert "8 MiB between 4 actors take 60.0 ms a step (at most 40.0: NOT as asked)" in text
 
 
 def outcome() -> Outcome:
