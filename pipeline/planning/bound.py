@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,8 +14,15 @@ if TYPE_CHECKING:
 _PRECISION: Final = 5e-4
 
 
-def lower_bound_s(works: Iterable[Work], num_gpus: int) -> float:
+def lower_bound_s(
+    works: Iterable[Work], num_gpus: int, factors: Iterable[float] = repeat(1.0)
+) -> float:
     """The larger of all GPU-seconds over the GPUs, and the longest video on its widest gang.
+
+    Args:
+        works: of all videos.
+        num_gpus: at least 1.
+        factors: by what each video takes longer than estimated.
 
     Raises:
         ValueError: no GPUs.
@@ -22,9 +30,9 @@ def lower_bound_s(works: Iterable[Work], num_gpus: int) -> float:
     if num_gpus < 1:
         raise ValueError(f"num_gpus = {num_gpus}: expected 1 or more")
     total_s = longest_s = 0.0
-    for work in works:
-        total_s += work.gpu_s
-        longest_s = max(longest_s, _shortest_s(work, num_gpus))
+    for work, factor in zip(works, factors, strict=False):
+        total_s += factor * work.gpu_s
+        longest_s = max(longest_s, factor * _shortest_s(work, num_gpus))
     return max(total_s / num_gpus, longest_s)
 
 

@@ -20,7 +20,7 @@ class Gpu(NamedTuple):
     """One GPU of the fleet."""
 
     node: str
-    index: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class FreeGpus:
         shelf.num_gpus += node.num_gpus
         shelf.by_room += [[] for _ in range(len(shelf.by_room), node.num_gpus + 1)]
         self._shelves = dict(sorted(self._shelves.items()))
-        self.give(Gpu(node.name, index) for index in range(node.num_gpus))
+        self.give(Gpu(node.name, number) for number in range(node.num_gpus))
 
     def leave(self, name: str) -> None:
         """Remove a node.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,8 +19,8 @@ class Paces:
     """
 
     in_use: dict[str, float] = field(default_factory=dict)
-    _taken_s: Counter[str] = field(default_factory=Counter)
-    _expected_s: Counter[str] = field(default_factory=Counter)
+    _taken_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _expected_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def learn(self, kind: str, taken_s: float, expected_s: float) -> bool:
         """One more video; whether plans made so far are to be made anew.

@@ -2,7 +2,7 @@
 
 It drives a ``Scheduler`` as the real fleet does and knows what the scheduler doesn't: how long
 things really take, and what fails. Processes that die are replaced while their gang waits; a node
-that is lost breaks up its gangs, and comes back later. Chance is seeded, so a night can be repeated.
+that is lost breaks up its gangs, and comes back later. Chance is seeded: a night can be repeated.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class _Run:
     ) -> None:
         self.scheduler, self.faults, self.actual = scheduler, faults, actual
         self.keeps_log = keeps_log
-        self.rng = random.Random(faults.seed)
+        self.rng = random.Random(faults.seed)  # noqa: S311 - chance, not secrets
         self.night = Night()
         self.now_s = 0.0
         self.running: dict[str, _Real] = {}
@@ -215,7 +215,7 @@ class _Run:
         if not faults.straggler_share:
             return 1.0
         if gpu not in self.slow:
-            chance = random.Random(f"{faults.seed}/{gpu.node}/{gpu.index}").random()
+            chance = _chance(f"{faults.seed}/{gpu.node}/{gpu.number}")
             self.slow[gpu] = chance < faults.straggler_share
         return faults.straggler_factor if self.slow[gpu] else 1.0
 
@@ -233,6 +233,11 @@ class _Run:
     def _at(self, time_s: float, happening: Happening, subject: _Real | Node) -> None:
         self.num_events += 1
         heapq.heappush(self.events, (time_s, self.num_events, happening, subject))
+
+
+def _chance(key: str) -> float:
+    """A number in [0, 1) that is always the same for a key."""
+    return random.Random(key).random()  # noqa: S311 - chance, not secrets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

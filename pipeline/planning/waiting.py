@@ -9,7 +9,7 @@ multiprocessing timing anomalies, 1969). Videos of equal work keep the order in 
 from __future__ import annotations
 
 from bisect import insort
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING
 
 from pipeline.planning.task import VideoTask, Work, turn
@@ -46,7 +46,7 @@ class Waiting:
         self.counts: Counter[Work] = Counter()
         self.gpu_s = 0.0
         self._ranks: dict[int, _Rank] = {}
-        self._had_gpu_s: Counter[str] = Counter()
+        self._had_gpu_s: defaultdict[str, float] = defaultdict(float)
         self._paces: dict[str, float] = {}
         self._number = self._num_videos = 0
 
