@@ -40,14 +40,22 @@ class GangChoice:
         pace = self.paces.of(work.kind)
         return pace * work.sampling_s[index], pace * work.decode_s
 
-    def choose(self, task: VideoTask, now_s: float, end_s: float) -> Choice | None:
+    def choose(
+        self, task: VideoTask, now_s: float, end_s: float, *, may_wait: bool = True
+    ) -> Choice | None:
         """The smallest gang that is done by ``end_s``, or a smaller one that ends sooner still.
 
         A gang that is too large for the GPUs that are free is waited for only if the video ends
         sooner with it than on these.
 
+        Args:
+            task: the video.
+            now_s: what time it is.
+            end_s: when it should be done.
+            may_wait: whether a gang may be waited for.
+
         Returns:
-            ``None`` if no GPU that is there has enough memory.
+            ``None`` if the fleet has no gang for it, or it may not wait and there is no room.
         """
         work = task.work
         fitting = range(*self._fitting(work))
@@ -61,17 +69,28 @@ class GangChoice:
         wish_s = self._all_s(work, wish)
         if self._has_room(work, wish):
             return Choice(work.gangs[wish], None, now_s + wish_s)
+        smaller = next(
+            (
+                index
+                for index in reversed(fitting[: wish - fitting.start])
+                if self._has_room(work, index)
+            ),
+            None,
+        )
+        at_once = None
+        if smaller is not None:
+            at_once = Choice(work.gangs[smaller], None, now_s + self._all_s(work, smaller))
+        if not may_wait:
+            return at_once
         room_s = self._room_s(work, wish, now_s)
-        for index in range(wish - 1, fitting.start - 1, -1):
-            if self._has_room(work, index):
-                now_end_s = now_s + self._all_s(work, index)
-                if now_end_s <= room_s + wish_s:
-                    return Choice(work.gangs[index], None, now_end_s)
-                break
+        if at_once is not None and at_once.end_s <= room_s + wish_s:
+            return at_once
         return Choice(work.gangs[wish], room_s, room_s + wish_s)
 
     def _fitting(self, work: Work) -> tuple[int, int]:
         """First and last index of the gangs for which the fleet has enough GPUs and memory."""
+        if self.free.num_gpus(work.bytes_on(1)) >= work.gangs[-1]:
+            return 0, len(work.gangs)
         sizes = [
             index
             for index, gang in enumerate(work.gangs)

@@ -134,11 +134,11 @@ class Planner:
                     break
             if task.deadline_s is None and task.work in blocked:
                 continue
-            choice = self._gangs.choose(task, now_s, end_s)
-            if choice is None or choice.waits_until_s is not None:
+            choice = self._gangs.choose(task, now_s, end_s, may_wait=held is None)
+            if choice is None:
                 blocked.add(task.work)
-                if choice is not None and choice.waits_until_s is not None and held is None:
-                    held, until_s = task, choice.waits_until_s
+            elif choice.waits_until_s is not None:
+                held, until_s = task, choice.waits_until_s
             elif held is None or choice.end_s <= until_s:
                 return self._started(task, choice, now_s)
         return None
