@@ -1,0 +1,1 @@
+"""What a planner makes of a night. ``python -m benchmarks.night``."""
