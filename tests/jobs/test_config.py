@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.config import canonical, config_hash, load_config
+from jobs.flat_settings import flat_settings
 from jobs.layers import preset_layer, preset_names
 from jobs.settings import JobConfig
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines import gaussian
+from pipeline.engines.registry import LoraOptions
 from pipeline.errors import ConfigError
 from pipeline.request import VideoDefaults, VideoSpec, resolve
 
@@ -107,7 +109,13 @@ def test_everything_is_frozen_and_sectioned() -> None:
         ("ray.num_cpus=0", "ray.num_cpus = 0: expected at least 1"),
         ("ray.object_store_memory_bytes=1000", "expected at least 78643200"),
         ("ray.namespace=", "ray.namespace = '': expected a name"),
-        ("engine.weights=https://x/y", "expected a folder on this machine"),
+        ("engine.weights=https://x/y", "scheme 'https://' is not known"),
+        ("engine.weights=s3://_/y", "can't be a bucket name"),
+        ("engine.base=/base", "engine.base = '/base': expected engine.weights too"),
+        ("engine.loras=/x.pt", "engine.loras: Invalid value assigned"),
+        ("engine.loras=[{pth: x}]", "pth: Key 'pth' not in 'LoraOptions'"),
+        ("engine.loras=[{path: ''}]", "engine.loras = '': expected the path of a LoRA"),
+        ("engine.loras=[{path: x, scale: .inf}]", "engine.loras = inf: expected a finite scale"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(override: str, message: str) -> None:
@@ -129,6 +137,30 @@ def test_values_that_do_not_fit_together_are_named(overrides: list[str], message
     load_config(overrides=overrides[:1])
     with pytest.raises(ConfigError, match=message):
         load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[{path: '${x}'}]", "'${' is not allowed"),
+        ("[{path: x, path: y}]", "path stands here and in line 1"),
+        ("[[x]]", "is a list"),
+    ],
+)
+def test_lists_are_read_as_strictly_as_the_rest(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=[f"engine.loras={text}"])
+    assert message in str(caught.value)
+
+
+def test_loras_are_a_list_that_survives_every_form(tmp_path: Path) -> None:
+    path = yaml_file(
+        tmp_path, "engine:\n  weights: s3://b/w\n  loras:\n  - {path: /l.pt, scale: 0.5}\n"
+    )
+    config = load_config(files=[path])
+    assert config.engine.loras == [LoraOptions(path="/l.pt", scale=0.5)]
+    assert load_config(overrides=flat_settings(config)) == config
+    assert config_hash(config) != config_hash(load_config(overrides=["engine.weights=s3://b/w"]))
 
 
 def test_file_and_line_are_named(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ SAFETENSORS = ".safetensors"
 TORCH_SUFFIXES = (".bin", ".pth", ".pt")
 TORCH_STEMS = {"model": "pytorch_model"}
 # Beside a transformer's weights: the low-rank changes that are merged into them.
-LORAS = "loras.json"
+LORAS, LORA_STEM = "loras.json", "lora-"
 # The format's own limit; whatever claims more is not a safetensors file.
 MAX_HEADER_BYTES = 100_000_000
 # Reading 28 GB to name a 14B model costs minutes on every start: in larger files, pieces stand for
