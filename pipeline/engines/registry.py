@@ -15,6 +15,7 @@ import torch
 
 from pipeline.engines import gaussian
 from pipeline.engines.gaussian import GaussianEngine, GaussianOptions
+from pipeline.engines.wan.architectures import architecture, check_architecture
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class EngineOptions:
         weights_2: where ``weights`` is one file of two experts, that of the second (low noise).
         base: a folder with what ``weights`` lacks.
         loras: changes that are merged into the weights.
+        architecture: the published model that the weights must be of, such as
+            ``wan2.2-t2v-a14b``; empty: any.
         cache: a folder on every node for what is fetched and put together.
         dtype: of the transformer; what must stay fp32 stays fp32.
         device: ``auto`` takes a GPU where there is one.
@@ -66,6 +69,7 @@ class EngineOptions:
     weights_2: str = ""
     base: str = ""
     loras: list[LoraOptions] = field(default_factory=list)
+    architecture: str = ""
     cache: str = "~/.cache/nightreel"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -77,10 +81,12 @@ class EngineOptions:
                 f"engine.name = {self.name!r}: no such engine; expected one of "
                 f"{', '.join(ENGINE_NAMES)}"
             )
-        for key in ("weights", "weights_2", "base", "loras"):
+        for key in ("weights", "weights_2", "base", "loras", "architecture"):
             value = getattr(self, key)
             if value and self.name == "gaussian":
                 raise ConfigError(f"engine.{key} = {value!r}: engine 'gaussian' has no weights")
+        if self.architecture:
+            architecture(self.architecture)
         for key in ("weights_2", "base"):
             if getattr(self, key) and not self.weights:
                 raise ConfigError(
@@ -129,6 +135,7 @@ def read_spec(options: EngineOptions) -> EngineSpec:
         return gaussian.spec(options.gaussian)
     from pipeline.engines import wan  # noqa: PLC0415
 
+    _check_architecture(options)
     return wan.spec(options.folder)
 
 
@@ -142,10 +149,16 @@ def load_engine(options: EngineOptions) -> Engine:
         return GaussianEngine(options.gaussian)
     from pipeline.engines import wan  # noqa: PLC0415
 
+    _check_architecture(options)
     device: str = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return wan.load(options.folder, device=torch.device(device), dtype=_DTYPES[options.dtype])
+
+
+def _check_architecture(options: EngineOptions) -> None:
+    if options.architecture:
+        check_architecture(options.architecture, options.folder)
 
 
 _DTYPES = {
