@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from actors.segment import StepReport
     from actors.take import Take
-    from pipeline.engines.registry import EngineSource
     from pipeline.stores import StoreFactory
 
 GAUSSIAN = EngineOptions(
@@ -57,7 +56,7 @@ def ray_cluster() -> Iterator[None]:
 def gang_of(
     actors: int,
     store: StoreFactory,
-    engine: EngineSource = GAUSSIAN,
+    engine: EngineOptions = GAUSSIAN,
     every_steps: int = 0,
     **options: float,
 ) -> Gang:

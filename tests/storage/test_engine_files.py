@@ -250,6 +250,19 @@ def test_actors_that_start_together_fetch_once(
         assert len(set(pool.map(fetch, range(3)))) == 1
 
 
+def test_what_an_actor_is_handed_fetches_what_it_loads(
+    options: EngineOptions, tiny: Path, bucket: str, moto_options: S3Options, tmp_path: Path
+) -> None:
+    files = EngineFiles(
+        options=replace(
+            options, weights=f"s3://{bucket}/models/tiny/{FILE}", base=f"s3://{bucket}/models/tiny"
+        ),
+        s3=moto_options,
+    )
+    assert same(state_of(pickle.loads(pickle.dumps(files)).local()), load_file(tiny / FILE))
+    assert len([*(tmp_path / "cache" / "weights").glob("*/whole.json")]) == 2
+
+
 def test_a_lock_is_not_waited_for_without_end(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "x.lock"),
