@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ray.util.placement_group import PlacementGroup
 
     from actors.placement import GangOptions
-    from pipeline.engines.registry import EngineOptions
+    from pipeline.engines.registry import EngineSource
     from pipeline.stores import StoreFactory
 
 logger = logging.getLogger("nightreel.crew")
@@ -47,7 +47,7 @@ class Crew:
     """
 
     def __init__(
-        self, engine: EngineOptions, options: GangOptions, store: StoreFactory, job: str
+        self, engine: EngineSource, options: GangOptions, store: StoreFactory, job: str
     ) -> None:
         """Reserve the room and start the actors; they load their engines.
 

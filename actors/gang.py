@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from actors.take import Watcher
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
-    from pipeline.engines.registry import EngineOptions
+    from pipeline.engines.registry import EngineSource
     from pipeline.plan import VideoPlan
     from pipeline.snapshot import Cut
     from pipeline.stores import StoreFactory
@@ -64,7 +64,7 @@ class Gang:
 
     def __init__(
         self,
-        engine: EngineOptions,
+        engine: EngineSource,
         options: GangOptions,
         store: StoreFactory,
         job: str,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from actors.snapshot_writer import Saved
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
-    from pipeline.engines.registry import EngineOptions
+    from pipeline.engines.registry import EngineSource
     from pipeline.message import BoundaryMessage
     from pipeline.plan import VideoPlan
     from pipeline.segments import Partition
@@ -84,7 +84,7 @@ class SegmentHandle:
         num_cpus: float,
         num_gpus: float,
         threads: int,
-        engine: EngineOptions,
+        engine: EngineSource,
         store: StoreFactory,
     ) -> SegmentHandle:
         """Make the actor in its bundle; it loads its engine while the driver goes on."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from actors.transport import Transport
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
-    from pipeline.engines.registry import EngineOptions
+    from pipeline.engines.registry import EngineSource
     from pipeline.message import BoundaryMessage
     from pipeline.plan import VideoPlan
     from pipeline.segments import Partition
@@ -97,16 +97,16 @@ class SegmentActor:
 
     def __init__(
         self,
-        options: EngineOptions,
+        engine: EngineSource,
         threads: int,
         store: StoreFactory,
         seat: Seat = Seat(),  # noqa: B008  # frozen
     ) -> None:
-        """Load the engine; this is what makes a warm actor worth keeping."""
+        """Fetch and load the engine; this is what makes a warm actor worth keeping."""
         self._seat, self._log = seat, WorkerLog(seat)
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
-        self._engine = load_engine(options)
+        self._engine = load_engine(engine.local())
         self._open_store = store
         self._epoch = -1
         self._sampler: SegmentSampler | None = None
@@ -115,7 +115,7 @@ class SegmentActor:
         self._pushed = self._num_frames = 0
         self._tried_encoders: set[EncodeOptions] = set()
         self._scratch: ScratchFolder | None = None
-        self._metrics = ActorMetrics(seat, options.name)
+        self._metrics = ActorMetrics(seat, engine.name)
         self._transport: Transport = ObjectStore()
         self._stepped_s: float | None = None
         self._wait_s = self._begun_s = 0.0

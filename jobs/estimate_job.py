@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.config import load_config
+from jobs.engine_source import engine_spec
 from jobs.estimate import VideoWork, estimate, work_of
 from jobs.measured_pace import pace_for
 from jobs.triage import AlreadyThere, ToRender, Triage
-from pipeline.engines.registry import read_spec
 from storage.ledger import Ledger
 from storage.manifest import Manifest
 from storage.open import open_store
@@ -47,7 +47,7 @@ def estimate_manifest(
         UserError: the manifest or the engine can't be read.
         StoreError: a store refused.
     """
-    engine = read_spec(config.engine)
+    engine = engine_spec(config)
     stores = [open_store(uri, s3=config.store) for uri in (*([output] if output else []), *sources)]
     ledger = Ledger(stores[0]) if output else None
     rows = Triage(config, engine, ledger).rows(Manifest.open(manifest, s3=config.store))

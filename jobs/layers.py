@@ -27,6 +27,9 @@ MAX_FILE_BYTES = 1 << 20
 
 _INTERPOLATION = "${"
 
+# Settings that are lists of sections.
+LISTS = frozenset({"engine.loras"})
+
 # What a preset writes where only the user knows the value.
 OPEN = "???"
 
@@ -101,7 +104,7 @@ def override_layer(override: str) -> ConfigLayer:
     parts = key.strip().split(".")
     if not separator or not all(parts):
         raise ConfigError(f"{origin}: expected key=value, such as boundary.mode=halo")
-    value = _construct(origin, text) if text.strip() else ""
+    value = _construct(origin, text, section=key.strip()) if text.strip() else ""
     if _INTERPOLATION in key:
         raise _interpolation(origin)
     for part in reversed(parts):
@@ -148,7 +151,9 @@ def _parse(origin: str, text: str) -> ConfigLayer:
     return ConfigLayer(origin, values, lines)
 
 
-def _construct(origin: str, text: str, lines: dict[str, int] | None = None) -> Any:
+def _construct(
+    origin: str, text: str, lines: dict[str, int] | None = None, section: str = ""
+) -> Any:
     try:
         loader = _Loader(text)
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader)):
@@ -156,7 +161,7 @@ def _construct(origin: str, text: str, lines: dict[str, int] | None = None) -> A
         node = loader.get_single_node()
         if node is None:
             return None
-        _inspect(node, origin, "", {} if lines is None else lines)
+        _inspect(node, origin, section, {} if lines is None else lines)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin}: not valid YAML: {_one_line(error)}") from error
@@ -169,9 +174,13 @@ def _inspect(node: yaml.Node, origin: str, key: str, lines: dict[str, int]) -> N
         if _INTERPOLATION in node.value:
             raise _interpolation(f"{origin}, line {line}")
     elif isinstance(node, yaml.SequenceNode):
-        raise ConfigError(
-            f"{origin}, line {line}: {key or 'the whole'} is a list; no setting is one"
-        )
+        if key not in LISTS:
+            raise ConfigError(
+                f"{origin}, line {line}: {key or 'the whole'} is a list; only "
+                f"{', '.join(sorted(LISTS))} is one"
+            )
+        for item in node.value:
+            _inspect(item, origin, "", {})
     else:
         for name, value in node.value:
             _inspect_setting(name, value, origin, key, lines)

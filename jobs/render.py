@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from jobs.desk import Desk
+from jobs.engine_source import engine_spec
 from jobs.job_name import job_name
 from jobs.metrics import JobMetrics
 from jobs.orders import Orders
@@ -23,7 +24,6 @@ from jobs.report.watching import PageProgress
 from jobs.studio import Studio
 from jobs.triage import Triage
 from jobs.veto import Veto
-from pipeline.engines.registry import read_spec
 from pipeline.errors import (
     ManifestError,
     StoreAccessError,
@@ -101,9 +101,7 @@ def render(job: Job, progress: Progress, orders: Orders | None = None) -> JobSum
     store = job.store()
     store.check()
     manifest = Manifest.open(job.manifest, s3=job.config.store)
-    triage = Triage(
-        job.config, read_spec(job.config.engine), Ledger(store), Veto.of(job.config.hooks)
-    )
+    triage = Triage(job.config, engine_spec(job.config), Ledger(store), Veto.of(job.config.hooks))
     if job.strict:
         _refuse_if_any_is_bad(manifest, triage)
     summary = JobSummary()

@@ -25,6 +25,7 @@ from pipeline.request import MAX_SEED, VideoDefaults
 from pipeline.solvers import SamplerOptions
 from storage.connection import S3Options
 from storage.leases import LeaseOptions
+from storage.location import HUB, parse_location
 
 # Ray refuses a smaller object store.
 MIN_OBJECT_STORE_BYTES = 75 << 20
@@ -91,10 +92,13 @@ class JobConfig:
 
 
 def _check_engine(engine: EngineOptions) -> None:
-    if engine.weights and engine.name == "gaussian":
-        raise ConfigError(f"engine.weights = {engine.weights!r}: engine 'gaussian' has no weights")
-    if "://" in engine.weights:
-        raise ConfigError(f"engine.weights = {engine.weights!r}: expected a folder on this machine")
+    places = {key: getattr(engine, key) for key in ("weights", "weights_2", "base")}
+    for key, place in (*places.items(), *(("loras", lora.path) for lora in engine.loras)):
+        if place and not place.startswith(HUB):
+            try:
+                parse_location(place)
+            except ConfigError as error:
+                raise ConfigError(f"engine.{key} = {place!r}: {error}") from None
 
 
 def _check_defaults(defaults: VideoDefaults) -> None:

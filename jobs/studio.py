@@ -10,6 +10,7 @@ from actors.cluster import connected
 from actors.failures import SegmentDiedError
 from actors.gang import Gang
 from actors.pause import never
+from jobs.engine_source import engine_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +97,7 @@ class Studio:
         if self._gang is None:
             self._cluster.enter_context(connected(self._config.ray))
             self._gang = Gang(
-                self._config.engine,
+                engine_source(self._config),
                 self._config.gang,
                 self._store,
                 self._job,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.engine_source import engine_spec
 from jobs.triage import Triage
-from pipeline.engines.registry import read_spec
 from storage.manifest import Manifest
 from storage.rejected import Rejection
 
@@ -31,7 +31,7 @@ def validate_manifest(uri: str, config: JobConfig) -> ValidationReport:
     """
     manifest = Manifest.open(uri, s3=config.store)
     num_valid, rejected = 0, []
-    for row in Triage(config, read_spec(config.engine)).rows(manifest):
+    for row in Triage(config, engine_spec(config)).rows(manifest):
         if isinstance(row, Rejection):
             rejected.append(row)
         else:

@@ -12,6 +12,8 @@ from pipeline.errors import ConfigError
 
 # Wider than AWS' own rule: older buckets and other servers allow capitals and underscores.
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", re.ASCII)
+# A model of a hub, where one can be named: no place to write to.
+HUB: Final = "hf://"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 

@@ -1,18 +1,21 @@
 """Engines by name: what is known of one without loading it, and loading it.
 
-An ``EngineOptions`` is picklable and complete: actors load from it on their own node.
+An ``EngineOptions`` is picklable: actors load from it on their own node, after an ``EngineSource``
+has brought there, and laid out as a diffusers folder, whatever it names.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 
 from pipeline.engines import gaussian
 from pipeline.engines.gaussian import GaussianEngine, GaussianOptions
+from pipeline.engines.wan.architectures import architecture, check_architecture
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,12 +25,40 @@ ENGINE_NAMES = ("wan", "gaussian")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoraOptions:
+    """Low-rank changes that are merged into a checkpoint's weights.
+
+    Attributes:
+        path: a file, as a path or ``s3://``.
+        scale: how much of them is added.
+        expert: of two, the one that they are for: ``high`` or ``low`` noise; empty: both.
+    """
+
+    path: str
+    scale: float = 1.0
+    expert: Literal["", "high", "low"] = ""
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ConfigError("engine.loras = '': expected the path of a LoRA")
+        if not math.isfinite(self.scale):
+            raise ConfigError(f"engine.loras = {self.scale}: expected a finite scale")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """Which engine, and how it is loaded.
 
     Attributes:
         name: ``wan`` or ``gaussian``.
-        weights: a diffusers-layout folder; empty for the embedded model.
+        weights: a folder in diffusers' or the original layout, or one file of a transformer; a
+            path, ``s3://bucket/prefix`` or ``hf://owner/name``; empty for the embedded model.
+        weights_2: where ``weights`` is one file of two experts, that of the second (low noise).
+        base: a folder with what ``weights`` lacks.
+        loras: changes that are merged into the weights.
+        architecture: the published model that the weights must be of, such as
+            ``wan2.2-t2v-a14b``; empty: any.
+        cache: a folder on every node for what is fetched and put together.
         dtype: of the transformer; what must stay fp32 stays fp32.
         device: ``auto`` takes a GPU where there is one.
         gaussian: the oracle's own options.
@@ -35,6 +66,11 @@ class EngineOptions:
 
     name: Literal["wan", "gaussian"] = "wan"
     weights: str = ""
+    weights_2: str = ""
+    base: str = ""
+    loras: list[LoraOptions] = field(default_factory=list)
+    architecture: str = ""
+    cache: str = "~/.cache/nightreel"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     gaussian: GaussianOptions = field(default_factory=GaussianOptions)
@@ -45,10 +81,21 @@ class EngineOptions:
                 f"engine.name = {self.name!r}: no such engine; expected one of "
                 f"{', '.join(ENGINE_NAMES)}"
             )
-        if self.weights and self.name == "gaussian":
-            raise ConfigError(
-                f"engine.weights = {self.weights!r}: engine 'gaussian' has no weights"
-            )
+        for key in ("weights", "weights_2", "base", "loras", "architecture"):
+            value = getattr(self, key)
+            if value and self.name == "gaussian":
+                raise ConfigError(f"engine.{key} = {value!r}: engine 'gaussian' has no weights")
+        if self.architecture:
+            architecture(self.architecture)
+        for key in ("weights_2", "base"):
+            if getattr(self, key) and not self.weights:
+                raise ConfigError(
+                    f"engine.{key} = {getattr(self, key)!r}: expected engine.weights too"
+                )
+
+    def local(self) -> EngineOptions:
+        """Itself: with a folder on this machine there is nothing to bring. An ``EngineSource``."""
+        return self
 
     @property
     def folder(self) -> Path:
@@ -58,6 +105,24 @@ class EngineOptions:
         from pipeline.embedded import weights_folder  # noqa: PLC0415
 
         return weights_folder()
+
+
+class EngineSource(Protocol):
+    """A picklable recipe: each node calls it to have the engine's files on its own disk."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name."""
+        ...
+
+    def local(self) -> EngineOptions:
+        """Options whose ``folder`` can be read on this machine.
+
+        Raises:
+            WeightsError: there are no such weights, or they make no checkpoint.
+            StoreError: the store that they are in said no.
+        """
+        ...
 
 
 def read_spec(options: EngineOptions) -> EngineSpec:
@@ -70,6 +135,7 @@ def read_spec(options: EngineOptions) -> EngineSpec:
         return gaussian.spec(options.gaussian)
     from pipeline.engines import wan  # noqa: PLC0415
 
+    _check_architecture(options)
     return wan.spec(options.folder)
 
 
@@ -83,10 +149,16 @@ def load_engine(options: EngineOptions) -> Engine:
         return GaussianEngine(options.gaussian)
     from pipeline.engines import wan  # noqa: PLC0415
 
+    _check_architecture(options)
     device: str = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return wan.load(options.folder, device=torch.device(device), dtype=_DTYPES[options.dtype])
+
+
+def _check_architecture(options: EngineOptions) -> None:
+    if options.architecture:
+        check_architecture(options.architecture, options.folder)
 
 
 _DTYPES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,12 +10,17 @@ from dataclasses import FrozenInstanceError, asdict, fields, is_dataclass, repla
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from jobs.config import canonical, config_hash, load_config
+from jobs.engines import engines_table
+from jobs.flat_settings import flat_settings
 from jobs.layers import preset_layer, preset_names
 from jobs.settings import JobConfig
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines import gaussian
+from pipeline.engines.registry import LoraOptions
+from pipeline.engines.wan.architectures import ARCHITECTURES, Architecture
 from pipeline.errors import ConfigError
 from pipeline.request import VideoDefaults, VideoSpec, resolve
 
@@ -107,7 +113,13 @@ def test_everything_is_frozen_and_sectioned() -> None:
         ("ray.num_cpus=0", "ray.num_cpus = 0: expected at least 1"),
         ("ray.object_store_memory_bytes=1000", "expected at least 78643200"),
         ("ray.namespace=", "ray.namespace = '': expected a name"),
-        ("engine.weights=https://x/y", "expected a folder on this machine"),
+        ("engine.weights=https://x/y", "scheme 'https://' is not known"),
+        ("engine.weights=s3://_/y", "can't be a bucket name"),
+        ("engine.base=/base", "engine.base = '/base': expected engine.weights too"),
+        ("engine.loras=/x.pt", "engine.loras: Invalid value assigned"),
+        ("engine.loras=[{pth: x}]", "pth: Key 'pth' not in 'LoraOptions'"),
+        ("engine.loras=[{path: ''}]", "engine.loras = '': expected the path of a LoRA"),
+        ("engine.loras=[{path: x, scale: .inf}]", "engine.loras = inf: expected a finite scale"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(override: str, message: str) -> None:
@@ -129,6 +141,32 @@ def test_values_that_do_not_fit_together_are_named(overrides: list[str], message
     load_config(overrides=overrides[:1])
     with pytest.raises(ConfigError, match=message):
         load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[{path: '${x}'}]", "'${' is not allowed"),
+        ("[{path: x, path: y}]", "path stands here and in line 1"),
+        ("[[x]]", "is a list"),
+    ],
+)
+def test_lists_are_read_as_strictly_as_the_rest(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=[f"engine.loras={text}"])
+    assert message in str(caught.value)
+
+
+def test_loras_are_a_list_that_survives_every_form(tmp_path: Path) -> None:
+    path = yaml_file(
+        tmp_path, "engine:\n  weights: s3://bucket/w\n  loras:\n  - {path: /l.pt, scale: 0.5}\n"
+    )
+    config = load_config(files=[path])
+    assert config.engine.loras == [LoraOptions(path="/l.pt", scale=0.5)]
+    assert load_config(overrides=flat_settings(config)) == config
+    assert config_hash(config) != config_hash(
+        load_config(overrides=["engine.weights=s3://bucket/w"])
+    )
 
 
 def test_file_and_line_are_named(tmp_path: Path) -> None:
@@ -162,7 +200,7 @@ def test_every_preset_is_valid(name: str) -> None:
         assert size is None or size % 16 == 0
 
 
-@pytest.mark.parametrize("name", ["wan2.1-t2v-1.3b", "wan2.1-t2v-14b"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_presets_of_published_models_leave_the_weights_to_the_user(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(preset=name)
@@ -171,15 +209,36 @@ def test_presets_of_published_models_leave_the_weights_to_the_user(name: str) ->
     assert message.endswith("leaves this to you; set engine.weights=...")
 
 
-def test_published_settings() -> None:
-    small = load_config(preset="wan2.1-t2v-1.3b", overrides=["engine.weights=/w"]).defaults
-    large = load_config(preset="wan2.1-t2v-14b", overrides=["engine.weights=/w"]).defaults
-    assert (small.width, small.height, small.flow_shift) == (832, 480, 3.0)
-    assert (large.width, large.height, large.flow_shift) == (1280, 720, 5.0)
-    for defaults in (small, large):
-        assert (defaults.num_inference_steps, defaults.guidance_scale) == (50, 5.0)
-        assert defaults.negative_prompt.startswith("Bright tones, overexposed, static, ")
-        assert "  " not in defaults.negative_prompt
+@pytest.mark.parametrize(("name", "model"), ARCHITECTURES.items())
+def test_published_settings(name: str, model: Architecture) -> None:
+    config = load_config(preset=name, overrides=["engine.weights=/w"])
+    defaults = config.defaults
+    assert config.engine.architecture == name
+    assert (defaults.width, defaults.height) == (model.width, model.height)
+    assert defaults.num_inference_steps == model.num_inference_steps
+    assert defaults.flow_shift == model.flow_shift
+    # Of two experts each has its own, which only the model itself can say.
+    pair = model.guidance_scale_2 is not None
+    assert defaults.guidance_scale == (None if pair else model.guidance_scale)
+    assert defaults.negative_prompt.startswith("Bright tones, overexposed, static, ")
+    assert "  " not in defaults.negative_prompt
+
+
+def test_engines_lists_every_preset_with_what_is_published() -> None:
+    console = Console(width=200, file=io.StringIO())
+    console.print(engines_table())
+    assert isinstance(console.file, io.StringIO)
+    lines = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in console.file.getvalue().splitlines()
+        if line.startswith("│")
+    }
+    assert set(lines) == set(preset_names())
+    assert lines["wan2.2-t2v-a14b"][1:9] == [
+        *("wan", "1280x720", "16", "21 latent frames", "40", "4 / 3", "12", "2")
+    ]
+    assert lines["wan2.2-ti2v-5b"][2:5] == ["1280x704", "24", "31 latent frames"]
+    assert lines["embedded"][8] == "1"
 
 
 def test_preset_defaults_reach_a_request() -> None:

@@ -54,7 +54,7 @@ def test_interpolation_in_an_override_is_refused(override: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a\n- b\n", "the whole is a list; no setting is one"),
+        ("- a\n- b\n", "the whole is a list; only engine.loras is one"),
         ("just words\n", "got str, expected keys and values"),
         ("defaults: [1, 2]\n", "defaults is a list"),
         ("a: b: c\n", "not valid YAML"),

@@ -8,12 +8,15 @@
     scheduler/                   scheduler_config.json: the flow shift
     nightreel.json               optional: defaults that diffusers' layout has no place for
 
+Weights may also be what ``torch.save`` wrote (``.bin``, ``.pth``, ``.pt``), and in the names of the
+original repositories. Whatever else a checkpoint comes as is laid out like this first, see
+``pipeline.engines.wan.assembly``; then a transformer's folder may hold ``loras.json`` too.
+
 Values that a config leaves out are those of diffusers' constructors (``AutoencoderKLWan`` and
 ``WanTransformer3DModel``, huggingface/diffusers 0.42). Reads no weights and needs neither torch nor
 diffusers.
 
-Not covered: image-to-video and two-expert checkpoints, and single files; they are refused by
-name.
+Not covered: image-to-video and two-expert checkpoints; they are refused by name.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.engines.protocol import EngineSpec
 from pipeline.engines.wan.json_file import JsonFile
-from pipeline.engines.wan.weights import digest_files, weight_files
+from pipeline.engines.wan.weights import LORA_STEM, digest_files, weight_files
 from pipeline.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -200,6 +203,7 @@ def _digested_files(folder: Path) -> list[Path]:
         if not (folder / component).is_dir():
             raise WeightsError(f"{folder / component}: no such folder, expected the {component}")
         paths += [path for path in (folder / component).iterdir() if path.suffix in CONFIG_SUFFIXES]
+    paths += folder.glob(f"transformer*/{LORA_STEM}*")
     paths += weight_files(folder / "transformer", "diffusion_pytorch_model")
     paths += weight_files(folder / "vae", "diffusion_pytorch_model")
     paths += weight_files(folder / "text_encoder", "model")

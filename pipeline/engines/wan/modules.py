@@ -1,8 +1,8 @@
-"""Loads the networks of a Wan checkpoint: diffusers' and transformers' classes, safetensors only.
+"""Loads the networks of a Wan checkpoint: diffusers' and transformers' classes.
 
 Precision is diffusers' own policy: the transformer in the precision asked for, but for what
 ``WanTransformer3DModel`` lists in ``_keep_in_fp32_modules``; the autoencoder in fp32 throughout, as
-diffusers' documentation of Wan has it.
+diffusers' documentation of Wan has it; the text encoder as transformers loads it.
 
 diffusers' ``from_pretrained`` refuses a model with such a list unless ``accelerate`` is installed,
 so its networks are built without storage, and each tensor goes from the memory-mapped file straight
@@ -18,26 +18,32 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanRotaryPosEmbed, WanTransformer3DModel
-from safetensors import SafetensorError, safe_open
 from transformers.models.umt5.configuration_umt5 import UMT5Config
 from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
-from transformers.utils import logging as transformers_logging
 
-from pipeline.engines.wan.weights import TensorEntry, check_tensors, read_header, weight_files
+from pipeline.engines.wan.json_file import JsonFile
+from pipeline.engines.wan.lora import merged, read_loras
+from pipeline.engines.wan.published_names import TEXT_ENCODER, TRANSFORMER, vae_names
+from pipeline.engines.wan.state_dict import StateDict
+from pipeline.engines.wan.tensor_files import stored_tensors
+from pipeline.engines.wan.weights import weight_files
 from pipeline.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
+
+    from pipeline.engines.wan.name_table import NameTable
+    from pipeline.engines.wan.tensor_files import StoredTensor
 
 # One tensor under two names; files hold it under either or both.
 TIED_EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
 
 
 def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    """The ``WanTransformer3DModel`` in ``folder``, in evaluation mode.
+    """The ``WanTransformer3DModel`` in ``folder``, in evaluation mode, with its LoRAs merged.
 
     Raises:
         WeightsError: the configuration describes no network, or tensors are missing, unknown or of
@@ -48,7 +54,7 @@ def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype) -> 
     model.rope = WanRotaryPosEmbed(
         model.config.attention_head_dim, model.config.patch_size, model.config.rope_max_seq_len
     ).to(device)
-    return _fill(model, folder, device, dtype)
+    return _fill(model, _tensors(model, folder, TRANSFORMER), device, dtype, _kept_fp32(model))
 
 
 def load_vae(folder: Path, device: torch.device) -> Any:
@@ -57,7 +63,9 @@ def load_vae(folder: Path, device: torch.device) -> Any:
     Raises:
         WeightsError: as for ``load_transformer``.
     """
-    return _fill(_build(AutoencoderKLWan, folder), folder, device, torch.float32)
+    model = _build(AutoencoderKLWan, folder)
+    table = vae_names(JsonFile.read(folder / "config.json"))
+    return _fill(model, _tensors(model, folder, table), device, torch.float32, frozenset())
 
 
 def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -67,16 +75,19 @@ def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) ->
         WeightsError: as for ``load_transformer``.
     """
     with _described(folder), torch.device("meta"):
-        blank = UMT5EncoderModel(UMT5Config.from_pretrained(folder, local_files_only=True))
-    entries = _entries(folder, "model")
-    if not any(entry.name in TIED_EMBEDDINGS for entry in entries):
+        model = UMT5EncoderModel(UMT5Config.from_pretrained(folder, local_files_only=True))
+    found = StateDict.match(
+        _stored(folder, "model"), _shapes(model), TEXT_ENCODER, optional=TIED_EMBEDDINGS
+    )
+    embeddings = [name for name in TIED_EMBEDDINGS if name in found.tensors]
+    if not embeddings:
         raise WeightsError(f"{folder}: missing tensors: one of {list(TIED_EMBEDDINGS)}")
-    check_tensors(_shapes(blank), entries, optional=TIED_EMBEDDINGS)
-    with _no_progress_bar():
-        model = UMT5EncoderModel.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
-        )
-    return model.eval().requires_grad_(requires_grad=False).to(device)
+    tensors = {name: tensor for name, tensor in found.read() if name not in embeddings[1:]}
+    # transformers keeps these only when the rest is fp16 (modeling_utils.py, dtype plan).
+    kept = frozenset(model._keep_in_fp32_modules or ())  # noqa: SLF001 - transformers' own policy
+    kept = kept if dtype == torch.float16 else frozenset()
+    tied = dict.fromkeys(TIED_EMBEDDINGS, embeddings[0])
+    return _fill(model, tensors.items(), device, dtype, kept, tied=tied)
 
 
 def _build(network: Any, folder: Path) -> Any:
@@ -94,53 +105,47 @@ def _described(folder: Path) -> Iterator[None]:
         raise WeightsError(f"{folder / 'config.json'}: describes no network: {error}") from error
 
 
-def _fill(model: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    """Give ``model``, built without storage, the tensors of ``folder``."""
+def _tensors(model: Any, folder: Path, table: NameTable) -> Iterator[tuple[str, Tensor]]:
+    """What the files of ``folder`` hold for ``model``, by its own names, LoRAs merged."""
     ignored = model._keys_to_ignore_on_load_unexpected or []  # noqa: SLF001 - diffusers' own policy
-    entries = [
-        entry
-        for entry in _entries(folder, "diffusion_pytorch_model")
-        if not any(re.search(pattern, entry.name) for pattern in ignored)
+    stored = [
+        tensor
+        for tensor in _stored(folder, "diffusion_pytorch_model")
+        if not any(re.search(pattern, tensor.name) for pattern in ignored)
     ]
-    check_tensors(_shapes(model), entries)
-    kept_fp32 = set(model._keep_in_fp32_modules or [])  # noqa: SLF001 - diffusers' own policy
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in _read(entries):
+    expected = _shapes(model)
+    loras = read_loras(folder, expected, table)
+    for name, tensor in StateDict.match(stored, expected, table).read():
+        yield name, merged(name, tensor, loras)
+
+
+def _fill(
+    model: Any,
+    tensors: Iterable[tuple[str, Tensor]],
+    device: torch.device,
+    dtype: torch.dtype,
+    kept_fp32: frozenset[str],
+    *,
+    tied: Mapping[str, str] | None = None,
+) -> Any:
+    """Give ``model``, built without storage, its tensors; one may go by several names."""
+    placed: dict[str, Tensor] = {}
+    for name, tensor in tensors:
         kept = not kept_fp32.isdisjoint(name.split("."))
         # Always a copy: where in a mapped file a tensor starts would decide its last bits.
-        tensors[name] = tensor.to(device, torch.float32 if kept else dtype, copy=True)
-    model.load_state_dict(tensors, strict=True, assign=True)
+        placed[name] = tensor.to(device, torch.float32 if kept else dtype, copy=True)
+    placed |= {alias: placed[name] for alias, name in (tied or {}).items()}
+    model.load_state_dict(placed, strict=True, assign=True)
     return model.eval().requires_grad_(requires_grad=False)
 
 
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing on stderr; an actor's stderr is a log."""
-    was_enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            transformers_logging.enable_progress_bar()
+def _kept_fp32(model: Any) -> frozenset[str]:
+    return frozenset(model._keep_in_fp32_modules or ())  # noqa: SLF001 - diffusers' own policy
 
 
-def _entries(folder: Path, stem: str) -> list[TensorEntry]:
-    return [entry for path in weight_files(folder, stem) for entry in read_header(path)]
+def _stored(folder: Path, stem: str) -> list[StoredTensor]:
+    return [tensor for path in weight_files(folder, stem) for tensor in stored_tensors(path)]
 
 
 def _shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def _read(entries: list[TensorEntry]) -> Iterator[tuple[str, Tensor]]:
-    """Names and memory-mapped tensors, one file open at a time."""
-    for path in dict.fromkeys(entry.path for entry in entries):
-        try:
-            file: Any = safe_open(path, framework="pt")
-        except SafetensorError as error:
-            raise WeightsError(f"{path}: not a valid safetensors file: {error}") from error
-        with file:
-            for entry in entries:
-                if entry.path == path:
-                    yield entry.name, file.get_tensor(entry.name)

@@ -1,15 +1,19 @@
-"""Safetensors files as they lie in a folder: their headers, the names in them, their digest.
+"""Weight files as they lie in a folder: which there are, safetensors headers, their digest.
 
-Nothing here reads tensors into memory. The format (https://github.com/huggingface/safetensors,
-README.md, "Format"): 8 bytes of little-endian header length N, N bytes of JSON
-``{name: {dtype, shape, data_offsets: [begin, end]}}``, then the data that the offsets count from.
+Nothing here reads tensors into memory or needs torch. The format of safetensors
+(https://github.com/huggingface/safetensors, README.md, "Format"): 8 bytes of little-endian header
+length N, N bytes of JSON ``{name: {dtype, shape, data_offsets: [begin, end]}}``, then the data that
+the offsets count from. A file of ``torch.save`` is a zip archive, one record per tensor; an older
+one is no archive and is read as a whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.wan.json_file import JsonFile
@@ -19,6 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+SAFETENSORS = ".safetensors"
+TORCH_SUFFIXES = (".bin", ".pth", ".pt")
+TORCH_STEMS = {"model": "pytorch_model"}
+# Beside a transformer's weights: the low-rank changes that are merged into them.
+LORAS, LORA_STEM = "loras.json", "lora-"
 # The format's own limit; whatever claims more is not a safetensors file.
 MAX_HEADER_BYTES = 100_000_000
 # Reading 28 GB to name a 14B model costs minutes on every start: in larger files, pieces stand for
@@ -39,35 +48,30 @@ class TensorEntry:
 
 
 def weight_files(folder: Path, stem: str) -> list[Path]:
-    """The safetensors files of one component: a single file, or the shards that its index names.
+    """The weight files of one component: a single file, or the shards that its index names.
+
+    Safetensors come before what ``torch.save`` wrote.
 
     Args:
         folder: the component's folder.
-        stem: ``diffusion_pytorch_model`` (diffusers) or ``model`` (transformers).
+        stem: ``diffusion_pytorch_model`` (diffusers) or ``model`` (transformers; its torch files
+            are called ``pytorch_model``).
 
     Raises:
         WeightsError: there are none, or one that the index names is missing.
     """
-    single = folder / f"{stem}.safetensors"
-    if single.is_file():
-        return [single]
-    index_path = folder / f"{stem}.safetensors.index.json"
-    if not index_path.is_file():
-        raise WeightsError(
-            f"{single}: no such file, expected safetensors weights or {index_path.name}"
-        )
-    weight_map = JsonFile.read(index_path).values.get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise WeightsError(
-            f"{index_path}: weight_map: got {weight_map!r}, expected names and files"
-        )
-    paths = [folder / str(name) for name in sorted({str(name) for name in weight_map.values()})]
-    for path in paths:
-        if path.parent != folder or not path.is_file():
-            raise WeightsError(
-                f"{path}: no such file, expected the shard that {index_path.name} names"
-            )
-    return paths
+    for suffix in (SAFETENSORS, *TORCH_SUFFIXES):
+        name = stem if suffix == SAFETENSORS else TORCH_STEMS.get(stem, stem)
+        single, index = folder / f"{name}{suffix}", folder / f"{name}{suffix}.index.json"
+        if single.is_file():
+            return [single]
+        if index.is_file():
+            return _shards(index)
+    single = folder / f"{stem}{SAFETENSORS}"
+    raise WeightsError(
+        f"{single}: no such file, expected weights under this name, {single.name}.index.json, or "
+        f"{TORCH_STEMS.get(stem, stem)} with {', '.join(TORCH_SUFFIXES)}"
+    )
 
 
 def read_header(path: Path) -> list[TensorEntry]:
@@ -93,41 +97,11 @@ def read_header(path: Path) -> list[TensorEntry]:
     return entries
 
 
-def check_tensors(
-    expected: dict[str, tuple[int, ...]],
-    entries: Sequence[TensorEntry],
-    optional: Sequence[str] = (),
-) -> None:
-    """Check that ``entries`` are the tensors that a network expects, by name and shape.
-
-    Args:
-        expected: the network's own names and shapes.
-        entries: what the files hold.
-        optional: names that may be missing because the network fills them from others.
-
-    Raises:
-        WeightsError: names are missing, not known, or of another shape; the error lists them.
-    """
-    where = entries[0].path.parent if entries else "no file"
-    found = {entry.name: entry.shape for entry in entries}
-    missing = sorted(set(expected) - set(found) - set(optional))
-    unknown = sorted(set(found) - set(expected))
-    if missing or unknown:
-        raise WeightsError(f"{where}: missing tensors {_some(missing)}; unknown {_some(unknown)}")
-    misshapen = [
-        f"{name} (got {list(shape)}, expected {list(expected[name])})"
-        for name, shape in sorted(found.items())
-        if shape != expected[name]
-    ]
-    if misshapen:
-        raise WeightsError(f"{where}: tensors of another shape: {_some(misshapen)}")
-
-
 def digest_files(root: Path, paths: Sequence[Path]) -> str:
     """BLAKE2b over the names below ``root``, the sizes and the contents of ``paths``.
 
-    Of a safetensors file larger than 256 MiB it reads the header and, of every tensor, 64 KiB at
-    its start, middle and end: enough to tell any two trainings apart, at a fraction of the reading.
+    Of a file larger than 256 MiB it reads the header and, of every tensor, 64 KiB at its start,
+    middle and end: enough to tell any two trainings apart, at a fraction of the reading.
     It is a name for the weights, not a checksum of every byte.
 
     Returns:
@@ -167,22 +141,47 @@ def _parse_header(path: Path, header: bytes) -> list[TensorEntry]:
     return sorted(entries, key=lambda entry: entry.begin)
 
 
+def _shards(index: Path) -> list[Path]:
+    weight_map = JsonFile.read(index).values.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise WeightsError(f"{index}: weight_map: got {weight_map!r}, expected names and files")
+    paths = [index.parent / str(name) for name in sorted({str(n) for n in weight_map.values()})]
+    for path in paths:
+        if path.parent != index.parent or not path.is_file():
+            raise WeightsError(f"{path}: no such file, expected the shard that {index.name} names")
+    return paths
+
+
 def _pieces(path: Path) -> Iterator[bytes]:
-    whole = path.suffix != ".safetensors" or path.stat().st_size <= MAX_WHOLE_DIGEST_BYTES
-    entries = [] if path.suffix != ".safetensors" else read_header(path)
+    runs = _runs(path)
     with path.open("rb") as file:
-        if whole:
+        if not runs or path.stat().st_size <= MAX_WHOLE_DIGEST_BYTES:
             while piece := file.read(2**20):
                 yield piece
             return
-        yield file.read(entries[0].begin)
-        for entry in entries:
-            last = max(entry.begin, entry.end - DIGEST_PIECE_BYTES)
-            for begin in sorted({entry.begin, (entry.begin + last) // 2, last}):
-                file.seek(begin)
-                yield file.read(min(DIGEST_PIECE_BYTES, entry.end - begin))
+        yield file.read(runs[0][0])
+        for begin, end in runs:
+            last = max(begin, end - DIGEST_PIECE_BYTES)
+            for place in sorted({begin, (begin + last) // 2, last}):
+                file.seek(place)
+                yield file.read(min(DIGEST_PIECE_BYTES, end - place))
 
 
-def _some(names: Sequence[str], limit: int = 8) -> str:
+def _runs(path: Path) -> list[tuple[int, int]]:
+    """Where in a file its tensors lie, from byte to byte, as far as its kind says."""
+    if path.suffix == SAFETENSORS:
+        return [(entry.begin, entry.end) for entry in read_header(path)]
+    if path.suffix in TORCH_SUFFIXES and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            records = sorted(archive.infolist(), key=lambda record: record.header_offset)
+            # A record's own header lies before its data, and is read with it. The directory at the
+            # end has the checksums of all.
+            places = [*(record.header_offset for record in records), archive.start_dir]
+            return [*pairwise([*places, path.stat().st_size])]
+    return []
+
+
+def some(names: Sequence[str], limit: int = 8) -> str:
+    """The first few of a list, and how many more there are."""
     rest = len(names) - limit
     return str(list(names[:limit])) + (f" and {rest} more" if rest > 0 else "")
