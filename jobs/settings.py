@@ -19,6 +19,7 @@ from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines.registry import EngineOptions
 from pipeline.errors import ConfigError
 from pipeline.noise import NoiseOptions
+from pipeline.plan import RenderOptions
 from pipeline.prompts import PromptOptions
 from pipeline.quality.gate import QualityOptions
 from pipeline.request import MAX_SEED, VideoDefaults
@@ -84,10 +85,22 @@ class JobConfig:
     ray: ClusterOptions = field(default_factory=ClusterOptions)
 
     def __post_init__(self) -> None:
+        _ = self.render_options
         _check_engine(self.engine)
         _check_defaults(self.defaults)
         _check_ray(self.ray)
         _at_least("job.max_attempts", self.job.max_attempts, 1)
+
+    @property
+    def render_options(self) -> RenderOptions:
+        """The sections that change numbers, as plans take them.
+
+        Raises:
+            ConfigError: they don't fit together.
+        """
+        return RenderOptions(
+            boundary=self.boundary, noise=self.noise, sampler=self.sampler, prompts=self.prompts
+        )
 
 
 def _check_engine(engine: EngineOptions) -> None:

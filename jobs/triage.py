@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.config import numeric_options
 from pipeline.errors import ConfigError, RequestError
-from pipeline.plan import RenderOptions, plan_video
+from pipeline.plan import plan_video
 from pipeline.request import resolve
 from storage.fingerprint import fingerprint
 from storage.rejected import Rejection
@@ -133,12 +133,7 @@ class Triage:
             RequestError: the engine can't make it.
         """
         config = self.config
-        options = RenderOptions(
-            boundary=config.boundary,
-            noise=config.noise,
-            sampler=config.sampler,
-            prompts=config.prompts,
-        )
+        options = config.render_options
         try:
             return plan_video(resolve(row.spec, config.defaults, self.engine), self.engine, options)
         except ConfigError as error:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.boundary import BoundaryOptions
+from pipeline.errors import ConfigError
 from pipeline.layout import lay_out
 from pipeline.noise import NoiseOptions
 from pipeline.prompts import PromptOptions, PromptTimeline, timeline
-from pipeline.schedule import flow_match_levels
+from pipeline.schedule import flow_match_levels, unipc_levels
 from pipeline.solvers import SamplerOptions
 from pipeline.spans import centre_s, num_latent_frames_for
 
@@ -32,6 +33,13 @@ class RenderOptions:
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
     prompts: PromptOptions = field(default_factory=PromptOptions)
+
+    def __post_init__(self) -> None:
+        if self.sampler.solver == "unipc" and self.boundary.mode == "decay":
+            raise ConfigError(
+                "sampler.solver = 'unipc': boundary.mode = 'decay' moves latents between steps, "
+                "which this solver's corrector takes back; expected ab2 or euler"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +109,7 @@ def plan_video(request: VideoRequest, engine: EngineSpec, options: RenderOptions
         engine=engine,
         options=options,
         num_latent_frames=num_latent_frames,
-        levels=flow_match_levels(request.num_inference_steps, request.flow_shift),
+        levels=_levels(request, options.sampler),
         boundary=lay_out(
             options.boundary,
             num_latent_frames=num_latent_frames,
@@ -111,3 +119,8 @@ def plan_video(request: VideoRequest, engine: EngineSpec, options: RenderOptions
         ),
         timeline=timeline(request.prompt, request.events, options.prompts),
     )
+
+
+def _levels(request: VideoRequest, sampler: SamplerOptions) -> tuple[NoiseLevel, ...]:
+    made_by = unipc_levels if sampler.solver == "unipc" else flow_match_levels
+    return made_by(request.num_inference_steps, request.flow_shift)

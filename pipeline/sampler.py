@@ -5,7 +5,7 @@ place the segment slides to. A step runs over its windows in order and writes a 
 as soon as no later window will read the old ones, so beside the state there is never more in memory
 than two windows, however long the segment.
 
-Shape suffixes: T slots, C channels, H height, W width.
+Shape suffixes: T slots, C channels, D history depth times C, H height, W width.
 """
 
 from __future__ import annotations
@@ -57,9 +57,12 @@ class SegmentSampler:
         self._extent = _cover([partition.reads(step, segment) for step in steps])
         self._history_extent = _cover([partition.owned(step, segment) for step in steps])
         self._latents_TCHW = torch.zeros(len(self._extent), *plan.latent_shape)
-        self._history_TCHW: Tensor | None = None
-        if plan.options.sampler.has_history:
-            self._history_TCHW = torch.zeros(len(self._history_extent), *plan.latent_shape)
+        self._depth = plan.options.sampler.history_depth
+        self._history_TDHW: Tensor | None = None
+        if self._depth:
+            channels, height, width = plan.latent_shape
+            shape = (len(self._history_extent), self._depth * channels, height, width)
+            self._history_TDHW = torch.zeros(shape)
         self._draw_noise()
 
     @property
@@ -81,34 +84,34 @@ class SegmentSampler:
     def history(self, span: Span) -> Tensor | None:
         """A copy of the solver history of part of what is owned; ``None`` before and after all."""
         assert span in self.owned, f"{span} is not in {self.owned}"
-        if self._history_TCHW is None or self.step == 0:
+        if self._history_TDHW is None or self.step == 0:
             return None
-        return self._history_TCHW[span.within(self._history_extent)].clone()
+        return self._history_TDHW[span.within(self._history_extent)].clone()
 
     def needs(self, step: int) -> tuple[Span, Span]:
         """The slots whose latents, and those whose history, ``restore`` wants for ``step``."""
         if step == self.plan.num_steps:
             return self.partition.owned(step - 1, self.segment), Span(0, 0)
         remembered = self.partition.owned(step, self.segment)
-        has_history = self._history_TCHW is not None and step > 0
+        has_history = self._history_TDHW is not None and step > 0
         return self.partition.reads(step, self.segment), remembered if has_history else Span(0, 0)
 
-    def restore(self, step: int, latents_TCHW: Tensor, history_TCHW: Tensor | None) -> None:
+    def restore(self, step: int, latents_TCHW: Tensor, history_TDHW: Tensor | None) -> None:
         """Go on as after ``step`` finished steps, without messages for the first one.
 
         Args:
             step: the next step to compute.
             latents_TCHW: the latents of the first span of ``needs(step)``, after ``step`` steps.
-            history_TCHW: the solver history of the second, if that is not empty.
+            history_TDHW: the solver history of the second, if that is not empty.
         """
         latents, remembered = self.needs(step)
         self.step = self._first_step = step
         self._latents_TCHW[latents.within(self._extent)] = latents_TCHW
         if step == self.plan.num_steps:
-            self._history_TCHW = None
-        elif self._history_TCHW is not None and remembered:
-            assert history_TCHW is not None, f"step {step} needs the solver's history"
-            self._history_TCHW[remembered.within(self._history_extent)] = history_TCHW
+            self._history_TDHW = None
+        elif self._history_TDHW is not None and remembered:
+            assert history_TDHW is not None, f"step {step} needs the solver's history"
+            self._history_TDHW[remembered.within(self._history_extent)] = history_TDHW
 
     def parts(self) -> Iterator[Part]:
         """Copies of all that is owned, for a snapshot, one after another."""
@@ -138,7 +141,7 @@ class SegmentSampler:
         self._check_finite()
         self.step += 1
         if self.step == self.plan.num_steps:
-            self._history_TCHW = None  # half of the state; what comes now only reads latents
+            self._history_TDHW = None  # most of the state; what comes now only reads latents
             return []
         return [self._message_for(neighbour) for neighbour in self.neighbours]
 
@@ -168,8 +171,9 @@ class SegmentSampler:
     def _message_for(self, receiver: int) -> BoundaryMessage:
         handover = self.partition.handover(self.step, self.segment, receiver)
         parts = [self._latents_TCHW[handover.latents.within(self._extent)]]
-        if self._history_TCHW is not None and handover.history:
-            parts.append(self._history_TCHW[handover.history.within(self._history_extent)])
+        if self._history_TDHW is not None and handover.history:
+            remembered_TDHW = self._history_TDHW[handover.history.within(self._history_extent)]
+            parts.append(remembered_TDHW.reshape(-1, *self.plan.latent_shape))
         return BoundaryMessage(
             video=self.plan.request.id,
             step=self.step,
@@ -199,10 +203,12 @@ class SegmentSampler:
         count = len(handover.latents)
         for index, slot in enumerate(handover.latents):
             self._latents_TCHW[slot - self._extent.start].numpy()[:] = payload_TCHW[index]
-        if self._history_TCHW is not None:
+        if self._history_TDHW is not None:
             for index, slot in enumerate(handover.history):
-                row = self._history_TCHW[slot - self._history_extent.start]
-                row.numpy()[:] = payload_TCHW[count + index]
+                row = self._history_TDHW[slot - self._history_extent.start]
+                start = count + index * self._depth
+                kept_DHW = payload_TCHW[start : start + self._depth].reshape(row.shape)
+                row.numpy()[:] = kept_DHW
 
     def _couple(self) -> None:
         """Draw copies of the same frames together, where the boundary mode keeps copies."""
@@ -241,15 +247,21 @@ class SegmentSampler:
         )
 
     def _solve(self, slot: int, velocity_CHW: Tensor) -> None:
-        row = slot - self._extent.start
-        history_CHW: Tensor | None = None
-        if self._history_TCHW is not None and self.step > 0:
-            history_CHW = self._history_TCHW[slot - self._history_extent.start]
-        self._latents_TCHW[row] = advance(
-            self._latents_TCHW[row], velocity_CHW, history_CHW, self.plan.levels, self.step
+        row, kept = slot - self._extent.start, slot - self._history_extent.start
+        history_DHW: Tensor | None = None
+        if self._history_TDHW is not None and self.step > 0:
+            history_DHW = self._history_TDHW[kept]
+        self._latents_TCHW[row], new_DHW = advance(
+            self._latents_TCHW[row],
+            velocity_CHW,
+            history_DHW,
+            self.plan.levels,
+            self.step,
+            solver=self.plan.options.sampler.solver,
         )
-        if self._history_TCHW is not None:
-            self._history_TCHW[slot - self._history_extent.start] = velocity_CHW
+        if self._history_TDHW is not None:
+            assert new_DHW is not None, "a solver with a depth remembers"
+            self._history_TDHW[kept] = new_DHW
 
 
 class _Prediction(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,10 @@ def joined(plan: VideoPlan, samplers: list[SegmentSampler]) -> torch.Tensor:
     return torch.cat([joiner.push(sampler.latents(sampler.owned)) for sampler in samplers])
 
 
-@pytest.mark.parametrize("solver", ["ab2", "euler"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "solver"),
+    [*itertools.product(MODES, ["ab2", "euler"]), ("halo", "unipc"), ("none", "unipc")],
+)
 def test_any_partition_goes_on_from_a_cut_with_the_same_bits(
     tmp_path: Path, mode: str, solver: str
 ) -> None:
