@@ -16,6 +16,7 @@ import torch
 
 from pipeline.errors import NotFiniteError
 from pipeline.guidance import guided_velocity
+from pipeline.image_guide import ImageGuide
 from pipeline.message import BoundaryMessage
 from pipeline.noise import initial_noise
 from pipeline.snapshot import digest_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from pipeline.engines.protocol import Engine
+    from pipeline.engines.protocol import Engine, ImageEmbeds
     from pipeline.plan import VideoPlan
     from pipeline.segments import Handover, Partition
     from pipeline.windows import Window
@@ -49,10 +50,13 @@ class SegmentSampler:
         segment: int,
         engine: Engine,
         prompt_embeds: Mapping[str, Tensor],
+        *,
+        image_embeds: ImageEmbeds | None = None,
     ) -> None:
         self.plan, self.partition, self.segment = plan, partition, segment
         self.step = self._first_step = 0
         self._engine, self._prompt_embeds = engine, prompt_embeds
+        self._image = ImageGuide(plan, image_embeds)
         steps = range(plan.num_steps)
         self._extent = _cover([partition.reads(step, segment) for step in steps])
         self._history_extent = _cover([partition.owned(step, segment) for step in steps])
@@ -167,6 +171,9 @@ class SegmentSampler:
         )
         for slot, noise_CHW in zip(reads, noise, strict=True):
             self._latents_TCHW[slot - self._extent.start] = noise_CHW
+        given_CHW = self._image.first_latent
+        if given_CHW is not None and reads.start == 0:
+            self._latents_TCHW[0] = given_CHW
 
     def _message_for(self, receiver: int) -> BoundaryMessage:
         handover = self.partition.handover(self.step, self.segment, receiver)
@@ -236,17 +243,24 @@ class SegmentSampler:
             pending = [prediction for prediction in pending if prediction.span.stop > done]
 
     def _predict(self, window: Window) -> Tensor:
+        level = self.plan.levels[self.step]
+        first_latent_frame = self.plan.boundary.latent_frames(window.span)[0]
+        latents_TCHW = self._latents_TCHW[window.span.within(self._extent)]
+        latents_TCHW, image = self._image.seen_by(first_latent_frame, latents_TCHW, level)
         return guided_velocity(
             self._engine,
-            self._latents_TCHW[window.span.within(self._extent)],
-            self.plan.levels[self.step],
+            latents_TCHW,
+            level,
             shares=self.plan.shares_of(window),
             negative_prompt=self.plan.request.negative_prompt if self.plan.is_guided else None,
-            guidance_scale=self.plan.request.guidance_scale,
+            guidance_scale=self.plan.guidance_scale_at(self.step),
             prompt_embeds=self._prompt_embeds,
+            image=image,
         )
 
     def _solve(self, slot: int, velocity_CHW: Tensor) -> None:
+        if slot == 0 and self._image.first_latent is not None:
+            return  # it is there already
         row, kept = slot - self._extent.start, slot - self._history_extent.start
         history_DHW: Tensor | None = None
         if self._history_TDHW is not None and self.step > 0:

@@ -118,8 +118,12 @@ def test_own_settings_win(tmp_path: Path) -> None:
     ("name", "values", "message"),
     [
         ("model_index.json", {"_class_name": "FluxPipeline"}, "'FluxPipeline'.*'WanPipeline'"),
-        ("model_index.json", {"boundary_ratio": 0.9}, "boundary_ratio: got 0.9"),
+        ("model_index.json", {"boundary_ratio": 1.5}, "boundary_ratio: got 1.5, expected null"),
+        ("model_index.json", {"boundary_ratio": 0.9}, "transformer_2/config.json: no such file"),
+        ("model_index.json", {"_class_name": "WanImageToVideoPipeline"}, "got 16, expected 36"),
         ("transformer/config.json", {"in_channels": 36}, "got 36, expected the 16 latent channels"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 900}, "got 900, expected None"),
+        ("nightreel.json", {"guidance_scale_2": 3}, r"unknown \['guidance_scale_2'\]"),
         ("transformer/config.json", {"image_dim": 1280}, "image_dim: got 1280, expected None"),
         ("transformer/config.json", {"text_dim": 8}, "text_dim: got 8, expected d_model"),
         ("transformer/config.json", {"patch_size": [2, 2, 2]}, r"patch_size: got \[2, 2, 2\]"),
