@@ -10,10 +10,11 @@ Shape suffixes: T slots, C channels, D history depth times C, H height, W width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
+from pipeline.blend import Prediction, blend
 from pipeline.errors import NotFiniteError
 from pipeline.guidance import guided_velocity
 from pipeline.image_guide import ImageGuide
@@ -230,15 +231,15 @@ class SegmentSampler:
     def _predict_and_solve(self) -> None:
         owned = self.partition.owned(self.step, self.segment)
         windows = self.plan.boundary.windows(self.step, owned)
-        pending: list[_Prediction] = []
+        pending: list[Prediction] = []
         done = owned.start
         for index, window in enumerate(windows):
             weights = self.plan.boundary.weights(window)
-            pending.append(_Prediction(window.span, weights, self._predict(window)))
+            pending.append(Prediction(window.span, weights, self._predict(window)))
             last = index + 1 == len(windows)
             settled = owned.stop if last else min(owned.stop, windows[index + 1].span.start)
             for slot in range(done, settled):
-                self._solve(slot, _blend(slot, pending))
+                self._solve(slot, blend(slot, pending))
             done = max(done, settled)
             pending = [prediction for prediction in pending if prediction.span.stop > done]
 
@@ -276,31 +277,6 @@ class SegmentSampler:
         if self._history_TDHW is not None:
             assert new_DHW is not None, "a solver with a depth remembers"
             self._history_TDHW[kept] = new_DHW
-
-
-class _Prediction(NamedTuple):
-    """One window's velocity, and its share in the average for each slot that it sees."""
-
-    span: Span
-    weights: Sequence[float]
-    velocity_TCHW: Tensor
-
-
-def _blend(slot: int, predictions: Sequence[_Prediction]) -> Tensor:
-    """The weighted mean of the predictions for one slot, in the order of the windows."""
-    total_CHW: Tensor | None = None
-    weight_sum = 0.0
-    for span, weights, velocity_TCHW in predictions:
-        weight = weights[slot - span.start] if span.start <= slot < span.stop else 0.0
-        if weight == 0.0:
-            continue
-        row_CHW = velocity_TCHW[slot - span.start]
-        if weight != 1.0:
-            row_CHW = row_CHW * weight
-        total_CHW = row_CHW if total_CHW is None else total_CHW + row_CHW
-        weight_sum += weight
-    assert total_CHW is not None, f"no window answers for slot {slot}"
-    return total_CHW if weight_sum == 1.0 else total_CHW / weight_sum
 
 
 def _cover(spans: Sequence[Span]) -> Span:

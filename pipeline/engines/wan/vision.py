@@ -17,6 +17,7 @@ from transformers.models.clip.configuration_clip import CLIPVisionConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.clip.modeling_clip import CLIPVisionModel
 
+from pipeline.engines.wan.modules import no_progress_bar
 from pipeline.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -52,14 +53,15 @@ class ImageTower:
             raise WeightsError(f"{processor_folder}: no image processor: {error}") from error
         try:
             config = CLIPVisionConfig.from_pretrained(encoder_folder, local_files_only=True)
-            encoder, info = CLIPVisionModel.from_pretrained(
-                encoder_folder,
-                config=config,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
+            with no_progress_bar():
+                encoder, info = CLIPVisionModel.from_pretrained(
+                    encoder_folder,
+                    config=config,
+                    dtype=torch.float32,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise WeightsError(f"{encoder_folder}: no CLIP that can be loaded: {error}") from error
         if info["missing_keys"]:
