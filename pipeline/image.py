@@ -22,9 +22,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.errors import ConfigError, ImageError
+from pipeline.request import RequestedImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pipeline.engines.protocol import EngineSpec
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 # Eight bits a channel; Pillow would cut deeper greys off at 255.
@@ -55,8 +58,8 @@ class ImageOptions:
     """Which images are taken, and how they are shown to the model.
 
     Attributes:
-        allowed_prefixes: folders and ``s3://`` prefixes that a manifest may name images under; with
-            none, images are refused.
+        allowed_prefixes: folders and ``s3://`` prefixes that a manifest may name images under,
+            with commas between them; with none, images are refused.
         max_bytes: of a file.
         max_pixels: width times height in the file.
         fit: what is done with an image of another shape than the video: ``crop`` to its middle,
@@ -67,7 +70,7 @@ class ImageOptions:
             models that can't do without an image, the first for the others.
     """
 
-    allowed_prefixes: tuple[str, ...] = ()
+    allowed_prefixes: str = ""
     max_bytes: int = 20 << 20
     max_pixels: int = 50_000_000
     fit: Fit = "crop"
@@ -89,6 +92,11 @@ class ImageOptions:
             raise ConfigError(f"image.max_bytes = {self.max_bytes}: expected at least 1")
         if not 1 <= self.max_pixels <= MOST_PIXELS:
             raise ConfigError(f"image.max_pixels = {self.max_pixels}: expected 1 to {MOST_PIXELS}")
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The allowed prefixes, one by one."""
+        return tuple(filter(None, map(str.strip, self.allowed_prefixes.split(","))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,16 @@ def fitted(data: bytes, width: int, height: int, options: ImageOptions) -> Fitte
     placed, fitted_by = _placed(image, width, height, options)
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     return FittedImage(digest, fitted_by, np.array(placed))
+
+
+def requested_image(
+    image: FittedImage, options: ImageOptions, engine: EngineSpec
+) -> RequestedImage:
+    """What a request says of an image; ``anchor: auto`` is what ``engine`` was trained for."""
+    anchor = options.anchor
+    if anchor == "auto":
+        anchor = "every_window" if engine.image == "channels" else "first_frame"
+    return RequestedImage(digest=image.digest, fit=image.fitted_by, anchor=anchor)
 
 
 def decode(data: bytes, max_pixels: int) -> Image.Image:

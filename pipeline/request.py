@@ -115,6 +115,7 @@ class VideoRequest:
     metadata: Mapping[str, str] = field(default_factory=dict)
     guidance_scale_2: float | None = None
     image: RequestedImage | None = None
+    image_uri: str | None = None
 
     @property
     def duration_s(self) -> float:
