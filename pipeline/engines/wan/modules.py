@@ -72,7 +72,7 @@ def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) ->
     if not any(entry.name in TIED_EMBEDDINGS for entry in entries):
         raise WeightsError(f"{folder}: missing tensors: one of {list(TIED_EMBEDDINGS)}")
     check_tensors(_shapes(blank), entries, optional=TIED_EMBEDDINGS)
-    with no_progress_bar():
+    with _no_progress_bar():
         model = UMT5EncoderModel.from_pretrained(
             folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )
@@ -114,7 +114,7 @@ def _fill(model: Any, folder: Path, device: torch.device, dtype: torch.dtype) ->
 
 
 @contextmanager
-def no_progress_bar() -> Iterator[None]:
+def _no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing on stderr; an actor's stderr is a log."""
     was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()

@@ -17,7 +17,7 @@ from transformers.models.clip.configuration_clip import CLIPVisionConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.clip.modeling_clip import CLIPVisionModel
 
-from pipeline.engines.wan.modules import no_progress_bar
+from pipeline.engines.wan.quiet import no_progress_bar
 from pipeline.errors import WeightsError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ Shape suffixes: T latent frames, C channels, H height, W width.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepSchedu
 from PIL import Image
 
 from pipeline import reference
+from pipeline.engines.protocol import ImageEmbeds, WindowImage
 from pipeline.engines.wan.engine import WanEngine
 from pipeline.image import FittedImage
 from pipeline.noise import NoiseOptions, initial_noise
@@ -121,3 +123,52 @@ def test_one_window_is_that_of_the_stock_pipeline(
     error = float((ours - theirs).norm() / theirs.norm())
     print(f"{layout}, {'image' if with_image else 'text'} to video, {solver}: {error:.1e}")
     assert error < MAX_RELATIVE_ERROR
+
+
+@pytest.mark.parametrize("layout", sorted(EXPERTS))
+def test_each_expert_and_each_scale_has_its_steps(
+    engines: dict[str, WanEngine], layout: str
+) -> None:
+    """At shift 5 four steps have two levels above 0.875 and two below."""
+    engine = engines[layout]
+    plan = plan_of(engine, layout, with_image=layout in WITH_IMAGE)
+    assert engine.spec.boundary_timestep == 875.0
+    assert [plan.guidance_scale_at(step) for step in range(STEPS)] == [4.0, 4.0, 2.5, 2.5]
+    asked: list[str] = []
+    for name in ("_transformer", "_transformer_2"):
+        getattr(engine, name).register_forward_pre_hook(lambda *_, name=name: asked.append(name))
+    reference.sample(plan, engine)
+    assert asked == ["_transformer"] * 4 + ["_transformer_2"] * 4
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_negative_prompt_is_steered_away_from(engines: dict[str, WanEngine], layout: str) -> None:
+    engine = engines[layout]
+    plan = plan_of(engine, layout, with_image=layout in {"2.1-i2v", "2.2-i2v"})
+    other = replace(plan, request=replace(plan.request, negative_prompt="rain on the city"))
+    before, after = (reference.sample(each, engine) for each in (plan, other))
+    assert (after - before).norm() > 1e-3 * before.norm()
+
+
+@pytest.mark.parametrize("layout", sorted(WITH_IMAGE))
+def test_all_that_is_known_of_an_image_reaches_the_window(
+    engines: dict[str, WanEngine], layout: str
+) -> None:
+    engine = engines[layout]
+    plan = plan_of(engine, layout, with_image=True)
+    assert plan.image is not None
+    embeds = engine.encode_image(plan.image.pixels_HWC)
+    (prompt_SD,) = engine.encode_prompts(["a fox"])
+    noise_TCHW, level = noise_of(plan), plan.levels[0]
+
+    def predicted(embeds: ImageEmbeds, *, at_start: bool = True) -> Tensor:
+        return engine.predict(noise_TCHW, level, prompt_SD, WindowImage(embeds, at_start))
+
+    base = predicted(embeds)
+    others = {"its place": predicted(embeds, at_start=False)}
+    if engine.spec.image == "channels":
+        others["latents"] = predicted(replace(embeds, latents_TCHW=-embeds.latents_TCHW))
+    if embeds.embeds_SD is not None:
+        others["CLIP"] = predicted(replace(embeds, embeds_SD=-embeds.embeds_SD))
+    for what, velocity in others.items():
+        assert (velocity - base).norm() > 1e-4 * base.norm(), what
