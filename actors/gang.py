@@ -154,7 +154,7 @@ class Gang:
         order: DeliveryOrder | None = None,
         base: Cut | None = None,
     ) -> Take:
-        """Give each actor its segment, with prompts encoded, from noise or from a cut.
+        """Give each actor its segment, with prompts and image encoded, from noise or from a cut.
 
         Args:
             plan: what to make.
@@ -164,15 +164,16 @@ class Gang:
             base: the cut to go on from; ``None``: from noise.
 
         Raises:
-            GangBrokenError: the actor that encodes the prompts died or hung.
-            NightreelError: the prompts can't be encoded.
+            GangBrokenError: the actor that encodes prompts and image died or hung.
+            NightreelError: they can't be encoded.
         """
         wanted = min(max_segments or len(self._handles), len(self._handles))
         partition = cut_into(plan.boundary, wanted, plan.num_steps)
         handles = self._handles[: partition.num_segments]
         epoch, plan_ref, partition_ref = next(self._epochs), keep(plan), keep(partition)
-        embeds = handles[0].encode_prompts(plan)
+        embeds, image = handles[0].encode_prompts(plan), handles[0].encode_image(plan)
         self._wait(embeds, f"video '{plan.request.id}': encoding prompts")
+        self._wait(image, f"video '{plan.request.id}': encoding its image")
 
         def begins(track: Track, cuts: Cuts) -> ObjectRef[None]:
             return track.handle.begin(
@@ -183,6 +184,7 @@ class Gang:
                 plan=plan_ref,
                 partition=partition_ref,
                 prompt_embeds=embeds,
+                image=image,
             )
 
         first_step = 0 if base is None else base.step

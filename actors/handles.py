@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.util.placement_group import PlacementGroup
 
+    from actors.image_arrays import ImageArrays
     from actors.seat import Seat
     from actors.snapshot_writer import Saved
     from pipeline.delivery import Delivered, DeliveryOrder
@@ -112,6 +113,10 @@ class SegmentHandle:
         """Embeddings of all prompts of a plan."""
         return self._call("encode_prompts", self._of_job(f"{plan.request.id}/prompts"), plan)
 
+    def encode_image(self, plan: VideoPlan) -> ObjectRef[ImageArrays | None]:
+        """A plan's image as its windows are told of it, if there is one."""
+        return self._call("encode_image", self._of_job(f"{plan.request.id}/image"), plan)
+
     def begin(
         self,
         video: str,
@@ -120,10 +125,12 @@ class SegmentHandle:
         plan: ObjectRef[VideoPlan],
         partition: ObjectRef[Partition],
         prompt_embeds: ObjectRef[dict[str, NDArray[np.float32]]],
+        image: ObjectRef[ImageArrays | None],
     ) -> ObjectRef[None]:
         """Take over a segment, from a cut if there is one."""
         title = self._of_job(f"{video}/segment-{assignment.segment:03d}")
-        return self._call("begin", title, assignment, plan, partition, prompt_embeds)
+        arguments = (assignment, plan, partition, prompt_embeds, image)
+        return self._call("begin", title, *arguments)
 
     def step(
         self,

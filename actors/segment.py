@@ -20,6 +20,7 @@ import torch
 
 from actors.failures import StepFailedError
 from actors.heap import give_back_holes
+from actors.image_arrays import ImageArrays
 from actors.metrics import ActorMetrics
 from actors.scratch import ScratchFolder
 from actors.seat import Seat
@@ -135,6 +136,13 @@ class SegmentActor:
             embeds = self._engine.encode_prompts(plan.prompts)
         return {prompt: embed.numpy() for prompt, embed in zip(plan.prompts, embeds, strict=True)}
 
+    def encode_image(self, plan: VideoPlan) -> ImageArrays | None:
+        """The plan's image as its windows are told of it, if there is one."""
+        if plan.image is None:
+            return None
+        with self._metrics.doing("prompts"):
+            return ImageArrays.of(self._engine.encode_image(plan.image.pixels_HWC))
+
     def check_encoder(self, options: EncodeOptions) -> None:
         """Try the encoder on this node, before hours of sampling depend on it."""
         if options not in self._tried_encoders:
@@ -147,6 +155,7 @@ class SegmentActor:
         plan: VideoPlan,
         partition: Partition,
         prompt_embeds: Mapping[str, NDArray[np.float32]],
+        image: ImageArrays | None = None,
     ) -> None:
         """Take over a segment of a video. Copies the embeddings: theirs is shared memory."""
         self.abandon()
@@ -154,7 +163,10 @@ class SegmentActor:
             prompt: torch.from_numpy(embed.copy()) for prompt, embed in prompt_embeds.items()
         }
         segment, cut = assignment.segment, assignment.cut
-        sampler = SegmentSampler(plan, partition, segment, self._engine, embeds_SD)
+        image_embeds = None if image is None else image.copied()
+        sampler = SegmentSampler(
+            plan, partition, segment, self._engine, embeds_SD, image_embeds=image_embeds
+        )
         if cut is not None:
             cut.check(plan)
             wanted = sampler.needs(cut.step)

@@ -91,4 +91,4 @@ def safe(config: JobConfig) -> JobConfig:
 def _safe_plan(row: ToRender) -> VideoPlan:
     plan = row.plan
     options = replace(plan.options, sampler=SamplerOptions(solver="euler"))
-    return plan_video(plan.request, plan.engine, options)
+    return plan_video(plan.request, plan.engine, options, plan.image)

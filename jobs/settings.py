@@ -18,12 +18,15 @@ from pipeline.boundary import BoundaryOptions
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines.registry import EngineOptions
 from pipeline.errors import ConfigError
+from pipeline.image import ImageOptions
 from pipeline.noise import NoiseOptions
+from pipeline.plan import RenderOptions
 from pipeline.prompts import PromptOptions
 from pipeline.quality.gate import QualityOptions
 from pipeline.request import MAX_SEED, VideoDefaults
 from pipeline.solvers import SamplerOptions
 from storage.connection import S3Options
+from storage.images import ImageSource
 from storage.leases import LeaseOptions
 from storage.location import HUB, parse_location
 
@@ -73,6 +76,7 @@ class JobConfig:
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     prompts: PromptOptions = field(default_factory=PromptOptions)
     defaults: VideoDefaults = field(default_factory=VideoDefaults)
+    image: ImageOptions = field(default_factory=ImageOptions)
     gang: GangOptions = field(default_factory=GangOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
@@ -85,10 +89,31 @@ class JobConfig:
     ray: ClusterOptions = field(default_factory=ClusterOptions)
 
     def __post_init__(self) -> None:
+        _ = self.render_options, self.image_source
         _check_engine(self.engine)
         _check_defaults(self.defaults)
         _check_ray(self.ray)
         _at_least("job.max_attempts", self.job.max_attempts, 1)
+
+    @property
+    def render_options(self) -> RenderOptions:
+        """The sections that change numbers, as plans take them.
+
+        Raises:
+            ConfigError: they don't fit together.
+        """
+        return RenderOptions(
+            boundary=self.boundary, noise=self.noise, sampler=self.sampler, prompts=self.prompts
+        )
+
+    @property
+    def image_source(self) -> ImageSource:
+        """Where rows may take images from; connects to nothing yet.
+
+        Raises:
+            ConfigError: a prefix can't be understood.
+        """
+        return ImageSource(self.image.prefixes, self.store, self.image.max_bytes)
 
 
 def _check_engine(engine: EngineOptions) -> None:
@@ -107,8 +132,10 @@ def _check_defaults(defaults: VideoDefaults) -> None:
         value = getattr(defaults, name)
         if value is not None:
             _at_least(f"defaults.{name}", value, 1)
-    if defaults.guidance_scale is not None:
-        _not_negative("defaults.guidance_scale", defaults.guidance_scale)
+    for name in ("guidance_scale", "guidance_scale_2"):
+        scale = getattr(defaults, name)
+        if scale is not None:
+            _not_negative(f"defaults.{name}", scale)
     if defaults.flow_shift is not None:
         _positive("defaults.flow_shift", defaults.flow_shift)
     if defaults.seed is not None and not 0 <= defaults.seed <= MAX_SEED:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from jobs.config import numeric_options
-from pipeline.errors import ConfigError, RequestError
-from pipeline.plan import RenderOptions, plan_video
+from pipeline.errors import ConfigError, ImageError, RequestError
+from pipeline.image import fitted, requested_image
+from pipeline.plan import plan_video
 from pipeline.request import resolve
 from storage.fingerprint import fingerprint
 from storage.rejected import Rejection
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from jobs.settings import JobConfig
     from jobs.veto import Veto
     from pipeline.engines.protocol import EngineSpec
+    from pipeline.image import FittedImage
     from pipeline.plan import VideoPlan
+    from pipeline.request import VideoRequest
+    from storage.images import ImageSource
     from storage.ledger import Ledger
     from storage.manifest import Manifest, ManifestRow
     from storage.record import LedgerRecord
@@ -76,6 +80,10 @@ class Triage:
     engine: EngineSpec
     ledger: Ledger | None = None
     veto: Veto | None = None
+    _images: ImageSource = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_images", self.config.image_source)
 
     def rows(self, manifest: Manifest) -> Iterator[Triaged]:
         """Every row of the manifest, in order."""
@@ -130,16 +138,28 @@ class Triage:
         """The plan of one row.
 
         Raises:
-            RequestError: the engine can't make it.
+            RequestError: the engine can't make it, or its image can't be used.
+            StoreError: the server that has its image can't be reached.
         """
         config = self.config
-        options = RenderOptions(
-            boundary=config.boundary,
-            noise=config.noise,
-            sampler=config.sampler,
-            prompts=config.prompts,
-        )
+        request = resolve(row.spec, config.defaults, self.engine)
+        image: FittedImage | None = None
+        if row.spec.image is not None:
+            image = self._fitted(row.spec.image, request)
+            request = replace(
+                request,
+                image=requested_image(image, config.image, self.engine),
+                image_uri=row.spec.image,
+            )
         try:
-            return plan_video(resolve(row.spec, config.defaults, self.engine), self.engine, options)
+            return plan_video(request, self.engine, config.render_options, image)
         except ConfigError as error:
             raise RequestError("boundary", config.boundary.mode, str(error)) from error
+
+    def _fitted(self, uri: str, request: VideoRequest) -> FittedImage:
+        """A row's image, read anew each time: its content is part of the video's name."""
+        try:
+            data = self._images.read(uri)
+            return fitted(data, request.width, request.height, self.config.image)
+        except ImageError as error:
+            raise RequestError("image", uri, str(error)) from error

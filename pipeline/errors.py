@@ -7,6 +7,7 @@
     |   |   `-- ManifestMissingError       there is none
     |   |-- ConfigError                    unknown key, wrong type, values that don't fit
     |   |-- WeightsError                   a checkpoint folder is incomplete or damaged
+    |   |-- ImageError                     a video's first frame can't be used
     |   `-- VideoFileError                 a video that was to be measured can't be
     |-- SegmentError                       one segment's actor failed or answered out of turn
     |   `-- NotFiniteError                 its latents became NaN or infinite
@@ -74,6 +75,10 @@ class ConfigError(UserError):
 
 class WeightsError(UserError):
     """A checkpoint folder is missing something or is damaged."""
+
+
+class ImageError(UserError):
+    """A file that was to be a video's first frame can't be used as one."""
 
 
 class VideoFileError(UserError):

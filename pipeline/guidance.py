@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pipeline.engines.protocol import Engine, NoiseLevel
+    from pipeline.engines.protocol import Engine, NoiseLevel, WindowImage
 
 
 def guided_velocity(
@@ -26,6 +26,7 @@ def guided_velocity(
     negative_prompt: str | None,
     guidance_scale: float,
     prompt_embeds: Mapping[str, Tensor],
+    image: WindowImage | None = None,
 ) -> Tensor:
     """The velocity ``[T, C, H, W]`` of one window: ``uncond + scale (cond - uncond)``.
 
@@ -37,9 +38,10 @@ def guided_velocity(
         negative_prompt: what to steer away from; ``None`` for no guidance.
         guidance_scale: how hard to steer.
         prompt_embeds: every prompt's ``[S, D]`` embedding.
+        image: what the window is told of the video's image, with and without the prompt.
     """
-    cond_TCHW = engine.predict(latents_TCHW, level, mix(shares, prompt_embeds))
+    cond_TCHW = engine.predict(latents_TCHW, level, mix(shares, prompt_embeds), image)
     if negative_prompt is None:
         return cond_TCHW
-    uncond_TCHW = engine.predict(latents_TCHW, level, prompt_embeds[negative_prompt])
+    uncond_TCHW = engine.predict(latents_TCHW, level, prompt_embeds[negative_prompt], image)
     return uncond_TCHW + guidance_scale * (cond_TCHW - uncond_TCHW)

@@ -1,6 +1,6 @@
 """What one segment hands a neighbour before a step: a small header and contiguous arrays.
 
-Shape suffixes: T latent frames, C channels, H height, W width.
+Shape suffixes: T latent frames, C channels, D history depth times C, H height, W width.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BoundaryMessage:
         handover: which latents, and which history, it holds.
         latents_TCHW: fp32 ``[T, C, H, W]``: until it is sent the sender's memory, good until its
             next step begins; once received, read-only memory of the object store.
-        history_TCHW: the solver's history of the same kind; ``None`` where there is none.
+        history_TDHW: the solver's history, ``[T, D, H, W]``; ``None`` where there is none.
     """
 
     video: str
@@ -37,14 +37,14 @@ class BoundaryMessage:
     receiver: int
     handover: Handover
     latents_TCHW: NDArray[np.float32]
-    history_TCHW: NDArray[np.float32] | None = None
+    history_TDHW: NDArray[np.float32] | None = None
 
     @property
     def arrays(self) -> tuple[NDArray[np.float32], ...]:
         """All that is large."""
-        if self.history_TCHW is None:
+        if self.history_TDHW is None:
             return (self.latents_TCHW,)
-        return self.latents_TCHW, self.history_TCHW
+        return self.latents_TCHW, self.history_TDHW
 
     @property
     def num_bytes(self) -> int:
@@ -53,8 +53,8 @@ class BoundaryMessage:
 
     def copied(self) -> BoundaryMessage:
         """The same with memory of its own, which the sender's next steps leave alone."""
-        history = None if self.history_TCHW is None else self.history_TCHW.copy()
-        return replace(self, latents_TCHW=self.latents_TCHW.copy(), history_TCHW=history)
+        history = None if self.history_TDHW is None else self.history_TDHW.copy()
+        return replace(self, latents_TCHW=self.latents_TCHW.copy(), history_TDHW=history)
 
     def check(self, *, video: str, step: int, receiver: int, handover: Handover) -> None:
         """Make sure that this is the message that was waited for.

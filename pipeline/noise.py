@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Purpose = Literal["initial", "shared_dc", "renoise"]
+Purpose = Literal["initial", "shared_dc", "renoise", "anchor"]
 
 # Beyond this many standard deviations of L the filter's taps are below 1e-7.
 _FILTER_REACH_SIGMAS = 7.0

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.boundary import BoundaryOptions
+from pipeline.errors import ConfigError
 from pipeline.layout import lay_out
 from pipeline.noise import NoiseOptions
 from pipeline.prompts import PromptOptions, PromptTimeline, timeline
-from pipeline.schedule import flow_match_levels
+from pipeline.schedule import flow_match_levels, unipc_levels
 from pipeline.solvers import SamplerOptions
 from pipeline.spans import centre_s, num_latent_frames_for
 
 if TYPE_CHECKING:
     from pipeline.boundary import Boundary
     from pipeline.engines.protocol import EngineSpec, NoiseLevel
+    from pipeline.image import FittedImage
     from pipeline.request import VideoRequest
     from pipeline.windows import Window
 
@@ -32,6 +34,13 @@ class RenderOptions:
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
     prompts: PromptOptions = field(default_factory=PromptOptions)
+
+    def __post_init__(self) -> None:
+        if self.sampler.solver == "unipc" and self.boundary.mode == "decay":
+            raise ConfigError(
+                "sampler.solver = 'unipc': boundary.mode = 'decay' moves latents between steps, "
+                "which this solver's corrector takes back; expected ab2 or euler"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,7 @@ class VideoPlan:
         levels: noise levels, one more than there are steps.
         boundary: windows, borders and couplings, laid out over the video.
         timeline: what is asked for at any time.
+        image: the image that the request speaks of.
     """
 
     request: VideoRequest
@@ -57,6 +67,7 @@ class VideoPlan:
     levels: tuple[NoiseLevel, ...]
     boundary: Boundary
     timeline: PromptTimeline
+    image: FittedImage | None = None
 
     @property
     def num_steps(self) -> int:
@@ -70,8 +81,18 @@ class VideoPlan:
 
     @property
     def is_guided(self) -> bool:
-        """Whether classifier-free guidance needs a second forward, as diffusers decides it."""
+        """Whether classifier-free guidance needs a second forward.
+
+        As diffusers decides it: by the first expert's scale, for both.
+        """
         return self.request.guidance_scale > 1.0
+
+    def guidance_scale_at(self, step: int) -> float:
+        """Of the expert that predicts at ``step``."""
+        boundary, second = self.engine.boundary_timestep, self.request.guidance_scale_2
+        if boundary is None or second is None or self.levels[step].timestep >= boundary:
+            return self.request.guidance_scale
+        return second
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -89,19 +110,32 @@ class VideoPlan:
         return self.timeline.mixture(sum(ends_s) / 2)
 
 
-def plan_video(request: VideoRequest, engine: EngineSpec, options: RenderOptions) -> VideoPlan:
+def plan_video(
+    request: VideoRequest,
+    engine: EngineSpec,
+    options: RenderOptions,
+    image: FittedImage | None = None,
+) -> VideoPlan:
     """Lay a request out over an engine's windows.
+
+    Args:
+        request: with nothing left open.
+        engine: which makes it.
+        options: the choices that change numbers.
+        image: the pixels of ``request.image``.
 
     Raises:
         ConfigError: the boundary options don't fit the engine's window.
     """
+    found, wanted = image and image.digest, request.image and request.image.digest
+    assert found == wanted, f"image {found}, the request speaks of {wanted}"
     num_latent_frames = num_latent_frames_for(request.num_frames, engine.temporal_compression)
     return VideoPlan(
         request=request,
         engine=engine,
         options=options,
         num_latent_frames=num_latent_frames,
-        levels=flow_match_levels(request.num_inference_steps, request.flow_shift),
+        levels=_levels(request, options.sampler),
         boundary=lay_out(
             options.boundary,
             num_latent_frames=num_latent_frames,
@@ -110,4 +144,10 @@ def plan_video(request: VideoRequest, engine: EngineSpec, options: RenderOptions
             num_steps=request.num_inference_steps,
         ),
         timeline=timeline(request.prompt, request.events, options.prompts),
+        image=image,
     )
+
+
+def _levels(request: VideoRequest, sampler: SamplerOptions) -> tuple[NoiseLevel, ...]:
+    made_by = unipc_levels if sampler.solver == "unipc" else flow_match_levels
+    return made_by(request.num_inference_steps, request.flow_shift)

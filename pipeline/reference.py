@@ -11,7 +11,7 @@ from pipeline.segments import cut
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipeline.engines.protocol import Engine
+    from pipeline.engines.protocol import Engine, ImageEmbeds
     from pipeline.plan import VideoPlan
 
 
@@ -20,10 +20,16 @@ def encode_prompts(plan: VideoPlan, engine: Engine) -> dict[str, Tensor]:
     return dict(zip(plan.prompts, engine.encode_prompts(plan.prompts), strict=True))
 
 
+def encode_image(plan: VideoPlan, engine: Engine) -> ImageEmbeds | None:
+    """What the engine makes of a plan's image, if there is one."""
+    return None if plan.image is None else engine.encode_image(plan.image.pixels_HWC)
+
+
 def sample(plan: VideoPlan, engine: Engine) -> Tensor:
     """A video's finished latents ``[T, C, H, W]``, sampled as one segment in this process."""
     partition = cut(plan.boundary, 1, plan.num_steps)
-    sampler = SegmentSampler(plan, partition, 0, engine, encode_prompts(plan, engine))
+    prompts, image = encode_prompts(plan, engine), encode_image(plan, engine)
+    sampler = SegmentSampler(plan, partition, 0, engine, prompts, image_embeds=image)
     while sampler.step < plan.num_steps:
         sampler.advance([])
     return Joiner(plan.boundary).push(sampler.latents(sampler.owned))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pipeline.errors import RequestError
 
@@ -48,6 +48,7 @@ class VideoSpec:
     fps: float | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    guidance_scale_2: float | None = None
     image: str | None = None
     priority: int = 0
     deadline: str | None = None
@@ -65,8 +66,25 @@ class VideoDefaults:
     height: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    guidance_scale_2: float | None = None
     flow_shift: float | None = None
     retime: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedImage:
+    """The image that a video begins with, by what decides its pixels.
+
+    Attributes:
+        digest: hash of the file's bytes.
+        fit: how it was brought to the video's size; ``exact`` where nothing had to be done to its
+            shape.
+        anchor: which windows see it: the ``first_frame``'s, or ``every_window``.
+    """
+
+    digest: str
+    fit: Literal["exact", "crop", "pad", "stretch"]
+    anchor: Literal["first_frame", "every_window"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +93,8 @@ class VideoRequest:
 
     ``num_frames`` counts frames at the engine's own rate ``engine_fps``; ``fps`` is the rate of the
     finished file, and differs from it only where the job allows ``retime``: the same duration,
-    frames repeated or dropped by the encoder.
+    frames repeated or dropped by the encoder. ``guidance_scale_2`` is the second expert's, where
+    there are two.
     """
 
     id: str
@@ -94,6 +113,9 @@ class VideoRequest:
     priority: int = 0
     deadline: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    guidance_scale_2: float | None = None
+    image: RequestedImage | None = None
+    image_uri: str | None = None
 
     @property
     def duration_s(self) -> float:
@@ -105,13 +127,13 @@ def resolve(spec: VideoSpec, defaults: VideoDefaults, engine: EngineSpec) -> Vid
     """Fill in what ``spec`` leaves open and check it against what ``engine`` can make.
 
     Nothing is rounded: a size that the engine can't make is an error that names the nearest ones.
+    The image itself, if there is one, is added by whoever may fetch it.
 
     Raises:
         RequestError: with the column at fault, the value found and what was expected.
     """
     _check_prompts(spec)
-    if spec.image is not None:
-        raise RequestError("image", spec.image, f"engine '{engine.name}' takes no image")
+    _check_image(spec, engine)
     width, height = _size(spec, defaults, engine)
     engine_fps = engine.fps
     fps = engine_fps if spec.fps is None else spec.fps
@@ -142,6 +164,7 @@ def resolve(spec: VideoSpec, defaults: VideoDefaults, engine: EngineSpec) -> Vid
         priority=spec.priority,
         deadline=spec.deadline,
         metadata=dict(spec.metadata),
+        guidance_scale_2=_guidance_scale_2(spec, defaults, engine),
     )
 
 
@@ -157,6 +180,33 @@ def _first(*values: T | None) -> T:
 def _check_prompts(spec: VideoSpec) -> None:
     if not (spec.prompt or "").strip() and not spec.events:
         raise RequestError("prompt", spec.prompt, "a prompt or events are required")
+
+
+def _check_image(spec: VideoSpec, engine: EngineSpec) -> None:
+    if spec.image is not None and engine.image == "none":
+        raise RequestError("image", spec.image, f"engine '{engine.name}' takes no image")
+    if spec.image is None and engine.image == "channels":
+        reason = f"engine '{engine.name}' makes videos from images alone; expected a URI"
+        raise RequestError("image", None, reason)
+
+
+def _guidance_scale_2(spec: VideoSpec, defaults: VideoDefaults, engine: EngineSpec) -> float | None:
+    """The second expert's; as in diffusers it is the first's unless it is said.
+
+    The engine's own pair is for those who say nothing of either.
+    """
+    said = spec.guidance_scale_2 if spec.guidance_scale_2 is not None else defaults.guidance_scale_2
+    if engine.boundary_timestep is None:
+        if said is not None:
+            reason = f"engine '{engine.name}' has no second expert; leave it out"
+            raise RequestError("guidance_scale_2", said, reason)
+        return None
+    if said is not None:
+        return said
+    first = spec.guidance_scale if spec.guidance_scale is not None else defaults.guidance_scale
+    if first is not None:
+        return first
+    return _first(engine.guidance_scale_2, engine.guidance_scale)
 
 
 def _num_frames(spec: VideoSpec, defaults: VideoDefaults, engine_fps: float) -> int:

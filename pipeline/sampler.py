@@ -6,7 +6,7 @@ read the old ones, so beside the state there is never more in memory than a few 
 long the segment. The windows at the segment's ends come first: what the neighbours wait for is
 theirs while the middle is still to be computed.
 
-Shape suffixes: T slots, C channels, H height, W width.
+Shape suffixes: T slots, C channels, D history depth times C, H height, W width.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 
 from pipeline.errors import NotFiniteError, SegmentError
 from pipeline.guidance import guided_velocity
+from pipeline.image_guide import ImageGuide
 from pipeline.message import BoundaryMessage
 from pipeline.noise import initial_noise
 from pipeline.snapshot import digest_of
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pipeline.engines.protocol import Engine
+    from pipeline.engines.protocol import Engine, ImageEmbeds
     from pipeline.plan import VideoPlan
     from pipeline.segments import Handover, Partition
     from pipeline.windows import Window
@@ -52,18 +53,24 @@ class SegmentSampler:
         segment: int,
         engine: Engine,
         prompt_embeds: Mapping[str, Tensor],
+        *,
+        image_embeds: ImageEmbeds | None = None,
     ) -> None:
         self.plan, self.partition, self.segment = plan, partition, segment
         self.step = self._first_step = 0
         self._sweep: Sweep | None = None
         self._engine, self._prompt_embeds = engine, prompt_embeds
+        self._image = ImageGuide(plan, image_embeds)
         steps = range(plan.num_steps)
         self._extent = _cover([partition.reads(step, segment) for step in steps])
         self._history_extent = _cover([partition.owned(step, segment) for step in steps])
         self._latents_TCHW = torch.zeros(len(self._extent), *plan.latent_shape)
-        self._history_TCHW: Tensor | None = None
-        if plan.options.sampler.has_history:
-            self._history_TCHW = torch.zeros(len(self._history_extent), *plan.latent_shape)
+        self._depth = plan.options.sampler.history_depth
+        self._history_TDHW: Tensor | None = None
+        if self._depth:
+            channels, height, width = plan.latent_shape
+            shape = (len(self._history_extent), self._depth * channels, height, width)
+            self._history_TDHW = torch.zeros(shape)
         self._draw_noise()
 
     @property
@@ -85,34 +92,34 @@ class SegmentSampler:
     def history(self, span: Span) -> Tensor | None:
         """A copy of the solver history of part of what is owned; ``None`` before and after all."""
         assert span in self.owned, f"{span} is not in {self.owned}"
-        if self._history_TCHW is None or self.step == 0:
+        if self._history_TDHW is None or self.step == 0:
             return None
-        return self._history_TCHW[span.within(self._history_extent)].clone()
+        return self._history_TDHW[span.within(self._history_extent)].clone()
 
     def needs(self, step: int) -> tuple[Span, Span]:
         """The slots whose latents, and those whose history, ``restore`` wants for ``step``."""
         if step == self.plan.num_steps:
             return self.partition.owned(step - 1, self.segment), Span(0, 0)
         remembered = self.partition.owned(step, self.segment)
-        has_history = self._history_TCHW is not None and step > 0
+        has_history = self._history_TDHW is not None and step > 0
         return self.partition.reads(step, self.segment), remembered if has_history else Span(0, 0)
 
-    def restore(self, step: int, latents_TCHW: Tensor, history_TCHW: Tensor | None) -> None:
+    def restore(self, step: int, latents_TCHW: Tensor, history_TDHW: Tensor | None) -> None:
         """Go on as after ``step`` finished steps, without messages for the first one.
 
         Args:
             step: the next step to compute.
             latents_TCHW: the latents of the first span of ``needs(step)``, after ``step`` steps.
-            history_TCHW: the solver history of the second, if that is not empty.
+            history_TDHW: the solver history of the second, if that is not empty.
         """
         latents, remembered = self.needs(step)
         self.step = self._first_step = step
         self._latents_TCHW[latents.within(self._extent)] = latents_TCHW
         if step == self.plan.num_steps:
-            self._history_TCHW = None
-        elif self._history_TCHW is not None and remembered:
-            assert history_TCHW is not None, f"step {step} needs the solver's history"
-            self._history_TCHW[remembered.within(self._history_extent)] = history_TCHW
+            self._history_TDHW = None
+        elif self._history_TDHW is not None and remembered:
+            assert history_TDHW is not None, f"step {step} needs the solver's history"
+            self._history_TDHW[remembered.within(self._history_extent)] = history_TDHW
 
     def parts(self) -> Iterator[Part]:
         """Copies of all that is owned, for a snapshot, one after another."""
@@ -164,7 +171,7 @@ class SegmentSampler:
         self._sweep = None
         self.step += 1
         if self.step == self.plan.num_steps:
-            self._history_TCHW = None  # half of the state; what comes now only reads latents
+            self._history_TDHW = None  # most of the state; what comes now only reads latents
 
     @property
     def _where(self) -> str:
@@ -180,6 +187,9 @@ class SegmentSampler:
         )
         for slot, noise_CHW in zip(reads, noise, strict=True):
             self._latents_TCHW[slot - self._extent.start] = noise_CHW
+        given_CHW = self._image.first_latent
+        if given_CHW is not None and reads.start == 0:
+            self._latents_TCHW[0] = given_CHW
 
     def _handovers(self) -> dict[int, Handover]:
         """What each neighbour needs for the step after this one."""
@@ -192,10 +202,10 @@ class SegmentSampler:
         }
 
     def _message_for(self, receiver: int, handover: Handover) -> BoundaryMessage:
-        history_TCHW: NDArray[np.float32] | None = None
-        if self._history_TCHW is not None and handover.history:
-            remembered_TCHW = self._history_TCHW[handover.history.within(self._history_extent)]
-            history_TCHW = remembered_TCHW.numpy()
+        history_TDHW: NDArray[np.float32] | None = None
+        if self._history_TDHW is not None and handover.history:
+            remembered_TDHW = self._history_TDHW[handover.history.within(self._history_extent)]
+            history_TDHW = remembered_TDHW.numpy()
         return BoundaryMessage(
             video=self.plan.request.id,
             step=self.step + 1,
@@ -203,7 +213,7 @@ class SegmentSampler:
             receiver=receiver,
             handover=handover,
             latents_TCHW=self._latents_TCHW[handover.latents.within(self._extent)].numpy(),
-            history_TCHW=history_TCHW,
+            history_TDHW=history_TDHW,
         )
 
     def _receive(self, messages: Sequence[BoundaryMessage]) -> None:
@@ -225,9 +235,9 @@ class SegmentSampler:
         """Copy a message into the buffers; it is never written to."""
         into_TCHW = self._latents_TCHW[message.handover.latents.within(self._extent)]
         into_TCHW.numpy()[:] = message.latents_TCHW
-        if self._history_TCHW is not None and message.history_TCHW is not None:
+        if self._history_TDHW is not None and message.history_TDHW is not None:
             remembered = message.handover.history.within(self._history_extent)
-            self._history_TCHW[remembered].numpy()[:] = message.history_TCHW
+            self._history_TDHW[remembered].numpy()[:] = message.history_TDHW
 
     def _couple(self) -> None:
         """Draw copies of the same frames together, where the boundary mode keeps copies."""
@@ -258,23 +268,35 @@ class SegmentSampler:
                 self._solve(slot, velocity_CHW)
 
     def _predict(self, window: Window) -> Tensor:
+        level = self.plan.levels[self.step]
+        first_latent_frame = self.plan.boundary.latent_frames(window.span)[0]
+        latents_TCHW = self._latents_TCHW[window.span.within(self._extent)]
+        latents_TCHW, image = self._image.seen_by(first_latent_frame, latents_TCHW, level)
         return guided_velocity(
             self._engine,
-            self._latents_TCHW[window.span.within(self._extent)],
-            self.plan.levels[self.step],
+            latents_TCHW,
+            level,
             shares=self.plan.shares_of(window),
             negative_prompt=self.plan.request.negative_prompt if self.plan.is_guided else None,
-            guidance_scale=self.plan.request.guidance_scale,
+            guidance_scale=self.plan.guidance_scale_at(self.step),
             prompt_embeds=self._prompt_embeds,
+            image=image,
         )
 
     def _solve(self, slot: int, velocity_CHW: Tensor) -> None:
-        row = slot - self._extent.start
-        history_CHW: Tensor | None = None
-        if self._history_TCHW is not None and self.step > 0:
-            history_CHW = self._history_TCHW[slot - self._history_extent.start]
-        latents_CHW = advance(
-            self._latents_TCHW[row], velocity_CHW, history_CHW, self.plan.levels, self.step
+        if slot == 0 and self._image.first_latent is not None:
+            return  # it is there already
+        row, kept = slot - self._extent.start, slot - self._history_extent.start
+        history_DHW: Tensor | None = None
+        if self._history_TDHW is not None and self.step > 0:
+            history_DHW = self._history_TDHW[kept]
+        latents_CHW, new_DHW = advance(
+            self._latents_TCHW[row],
+            velocity_CHW,
+            history_DHW,
+            self.plan.levels,
+            self.step,
+            solver=self.plan.options.sampler.solver,
         )
         # In one pass: NaN wins in both minimum and maximum.
         if not all(bool(torch.isfinite(end)) for end in torch.aminmax(latents_CHW)):
@@ -282,8 +304,9 @@ class SegmentSampler:
                 f"{self._where}: the model gave latents that are NaN or infinite, in slot {slot}"
             )
         self._latents_TCHW[row] = latents_CHW
-        if self._history_TCHW is not None:
-            self._history_TCHW[slot - self._history_extent.start] = velocity_CHW
+        if self._history_TDHW is not None:
+            assert new_DHW is not None, "a solver with a depth remembers"
+            self._history_TDHW[kept] = new_DHW
 
 
 def _cover(spans: Sequence[Span]) -> Span:

@@ -1,4 +1,7 @@
-"""Noise levels of flow matching, as diffusers' ``FlowMatchEulerDiscreteScheduler`` has them.
+"""Noise levels of flow matching, as diffusers' schedulers have them.
+
+``FlowMatchEulerDiscreteScheduler`` for the solvers in v, ``UniPCMultistepScheduler`` with flow
+sigmas, the published one of Wan, for ``unipc``.
 
 sigma falls from 1 (noise) to 0 (video); ``num_inference_steps`` steps need one level more. The
 shift (Esser et al. 2403.03206, eq. 23) moves steps towards the noisy end: ``s u / (1 + (s - 1)
@@ -33,6 +36,22 @@ def flow_match_levels(num_inference_steps: int, flow_shift: float) -> tuple[Nois
     sigmas = _shifted(spaced / NUM_TRAIN_TIMESTEPS, flow_shift).astype(np.float32)
     levels = [
         NoiseLevel(sigma=float(sigma), timestep=float(sigma * np.float32(NUM_TRAIN_TIMESTEPS)))
+        for sigma in sigmas
+    ]
+    return (*levels, NoiseLevel(sigma=0.0, timestep=0.0))
+
+
+def unipc_levels(num_inference_steps: int, flow_shift: float) -> tuple[NoiseLevel, ...]:
+    """The levels of a render by UniPC: ``num_inference_steps`` of them, and a last one at sigma 0.
+
+    The first is a millionth below 1, where the signal-to-noise ratio would be 0; timesteps are
+    whole numbers, rounded down.
+    """
+    spaced = np.linspace(1.0, 1.0 / NUM_TRAIN_TIMESTEPS, num_inference_steps + 1)[:-1]
+    sigmas = _shifted(spaced, flow_shift)
+    sigmas[0] = min(sigmas[0], 1.0 - 1e-6)
+    levels = [
+        NoiseLevel(sigma=float(np.float32(sigma)), timestep=float(int(sigma * NUM_TRAIN_TIMESTEPS)))
         for sigma in sigmas
     ]
     return (*levels, NoiseLevel(sigma=0.0, timestep=0.0))

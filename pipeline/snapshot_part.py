@@ -53,7 +53,7 @@ class Part:
 
     label: PartLabel
     latents_TCHW: Tensor
-    history_TCHW: Tensor | None
+    history_TDHW: Tensor | None
 
 
 def part_spans(owned: Span) -> Iterator[Span]:
@@ -69,8 +69,8 @@ def to_bytes(part: Part) -> bytes:
     with its checksum.
     """
     tensors = {_LATENTS: part.latents_TCHW.contiguous()}
-    if part.history_TCHW is not None:
-        tensors[_HISTORY] = part.history_TCHW.contiguous()
+    if part.history_TDHW is not None:
+        tensors[_HISTORY] = part.history_TDHW.contiguous()
     return bytes(save(tensors, metadata=_header(part.label)))
 
 
@@ -87,13 +87,13 @@ def from_bytes(data: bytes, label: PartLabel) -> Part:
         raise ObjectCorruptError(f"{label.name}: {error}") from error
     _check_header(data, label)
     latents_TCHW: Tensor | None = tensors.get(_LATENTS)
-    history_TCHW: Tensor | None = tensors.get(_HISTORY)
-    for tensor_TCHW in (latents_TCHW, *([history_TCHW] if history_TCHW is not None else [])):
+    history_TDHW: Tensor | None = tensors.get(_HISTORY)
+    for tensor_TCHW in (latents_TCHW, *([history_TDHW] if history_TDHW is not None else [])):
         if tensor_TCHW is None or len(tensor_TCHW) != len(label.span):
             got = "nothing" if tensor_TCHW is None else f"{len(tensor_TCHW)} slots"
             raise ObjectCorruptError(f"{label.name}: got {got}, expected {len(label.span)} slots")
     assert latents_TCHW is not None
-    return Part(label, latents_TCHW, history_TCHW)
+    return Part(label, latents_TCHW, history_TDHW)
 
 
 def _header(label: PartLabel) -> dict[str, str]:

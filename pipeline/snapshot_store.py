@@ -131,8 +131,8 @@ def load_slots(
         part = _get_part(store, cut, stored)
         if shared:
             latents_runs.append(part.latents_TCHW[shared.within(stored.span)].clone())
-        if remembered and part.history_TCHW is not None:
-            history_runs.append(part.history_TCHW[remembered.within(stored.span)].clone())
+        if remembered and part.history_TDHW is not None:
+            history_runs.append(part.history_TDHW[remembered.within(stored.span)].clone())
     return torch.cat(latents_runs), torch.cat(history_runs) if history_runs else None
 
 

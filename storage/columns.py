@@ -24,6 +24,7 @@ COLUMNS: Final[dict[str, Kind]] = {
     "fps": "number",
     "num_inference_steps": "whole number",
     "guidance_scale": "number",
+    "guidance_scale_2": "number",
     "image": "text",
     "priority": "whole number",
     "deadline": "time",

@@ -2,8 +2,8 @@
 
 Counted are the resolved request, the engine's weights and the options that change numbers. Not
 counted are the id (it stands beside the fingerprint in every key), what only steers the queue
-(priority, deadline), the author's notes (metadata) and the numerics version, which is recorded
-but must not make a new release render an archive again.
+(priority, deadline), the author's notes (metadata), where an image lies (its content counts) and
+the numerics version, which is recorded but must not make a new release render an archive again.
 
 A request field that is at its class's own default and an option that is ``None`` are left out:
 so a later release can add one whose default means "as before" and every fingerprint stays.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # 80 bits: among a billion videos the chance that any two agree is below one in a million.
 DIGEST_BYTES: Final = 10
 SCHEME: Final = 1
-NOT_COUNTED: Final = frozenset({"id", "priority", "deadline", "metadata"})
+NOT_COUNTED: Final = frozenset({"id", "priority", "deadline", "metadata", "image_uri"})
 
 OptionValue = str | int | float | bool | None
 

@@ -159,6 +159,7 @@ _READERS: Final[dict[str, Callable[[object], object]]] = {
     "fps": partial(read_number, low=0.0, high=MAX_FPS, above=True),
     "num_inference_steps": partial(read_whole, low=1, high=MAX_STEPS),
     "guidance_scale": partial(read_number, low=0.0, high=MAX_GUIDANCE),
+    "guidance_scale_2": partial(read_number, low=0.0, high=MAX_GUIDANCE),
     "image": partial(read_text, max_length=MAX_IMAGE_LENGTH),
     "priority": partial(read_whole, low=-MAX_PRIORITY, high=MAX_PRIORITY),
     "deadline": read_time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from pipeline.join import Joiner
 from pipeline.message import BoundaryMessage
 from pipeline.noise import NoiseOptions
 from pipeline.plan import RenderOptions, VideoPlan, plan_video
-from pipeline.request import PromptEvent, VideoDefaults, VideoSpec, resolve
+from pipeline.request import PromptEvent, RequestedImage, VideoDefaults, VideoSpec, resolve
 from pipeline.sampler import SegmentSampler
 from pipeline.segments import cut
 from pipeline.solvers import SamplerOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.engines.protocol import Engine
+    from pipeline.image import FittedImage
 
 MODES = ("halo", "consensus", "decay", "none")
 
@@ -46,6 +48,10 @@ def small_plan(
     height: int = 16,
     overlap_frames: int = 16,
     events: tuple[PromptEvent, ...] = (PromptEvent(1.5, "then night"),),
+    guidance_scale_2: float | None = None,
+    negative_prompt: str | None = None,
+    image: FittedImage | None = None,
+    anchor: str = "first_frame",
 ) -> VideoPlan:
     spec = VideoSpec(
         id="clip",
@@ -56,13 +62,24 @@ def small_plan(
         height=height,
         num_inference_steps=num_steps,
         guidance_scale=guidance_scale,
+        guidance_scale_2=guidance_scale_2,
+        negative_prompt=negative_prompt,
+        image=None if image is None else "image.png",
     )
     options = RenderOptions(
         boundary=BoundaryOptions(mode=mode, overlap_frames=overlap_frames),  # type: ignore[arg-type]
         noise=NoiseOptions(shared_dc=shared_dc),
         sampler=SamplerOptions(solver=solver),  # type: ignore[arg-type]
     )
-    return plan_video(resolve(spec, VideoDefaults(), engine.spec), engine.spec, options)
+    request = resolve(spec, VideoDefaults(), engine.spec)
+    if image is not None:
+        requested = RequestedImage(
+            digest=image.digest,
+            fit=image.fitted_by,
+            anchor=anchor,  # type: ignore[arg-type]
+        )
+        request = replace(request, image=requested)
+    return plan_video(request, engine.spec, options, image)
 
 
 def sample_in_segments(
@@ -76,8 +93,9 @@ def sample_in_segments(
     """Sample as a gang would, advancing any segment whose boundaries are there, in random order."""
     partition = cut(plan.boundary, num_segments, plan.num_steps)
     embeds = reference.encode_prompts(plan, engine)
+    image = reference.encode_image(plan, engine)
     samplers = [
-        SegmentSampler(plan, partition, segment, engine, embeds)
+        SegmentSampler(plan, partition, segment, engine, embeds, image_embeds=image)
         for segment in range(partition.num_segments)
     ]
     mail: dict[tuple[int, int, int], Any] = {}

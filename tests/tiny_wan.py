@@ -15,11 +15,15 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.pipelines.wan.pipeline_wan import WanPipeline
+from diffusers.pipelines.wan.pipeline_wan_i2v import WanImageToVideoPipeline
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
     FlowMatchEulerDiscreteScheduler,
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+from transformers.models.clip.configuration_clip import CLIPVisionConfig
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.clip.modeling_clip import CLIPVisionModel
 from transformers.models.umt5.configuration_umt5 import UMT5Config
 from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
 
@@ -29,6 +33,13 @@ if TYPE_CHECKING:
 WIDTH_PX = 48
 HEIGHT_PX = 32
 TEXT_WIDTH = 24
+IMAGE_WIDTH = 16
+# 2.1: 16 latent channels, 8 pixels per latent pixel. 2.2-5b: residual autoencoder with patches, 16
+# pixels per latent pixel, one timestep per token. 2.2-a14b: two experts. 2.1-i2v: an image by
+# channels and by CLIP. 2.2-i2v: two experts, an image by channels.
+LAYOUTS = ("2.1", "2.2-5b", "2.2-a14b", "2.1-i2v", "2.2-i2v")
+# Of four steps at shift 5 the first two are above it.
+BOUNDARY_RATIO = 0.875
 CORPUS = (
     "a red ball rolls over a green hill at night",
     "rain falls on the city, neon lights, slow camera",
@@ -47,12 +58,9 @@ def make_tiny_wan(
         folder: where to; made if need be.
         window_latent_frames: the model's own length.
         seed: of the random weights.
-        layout: ``2.1`` (16 latent channels, 8 pixels per latent pixel), or ``2.2-5b`` (residual
-            autoencoder with patches, 16 pixels per latent pixel, one timestep per token).
+        layout: one of ``LAYOUTS``.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        pipeline = _make_pipeline(layout)
+    pipeline = tiny_pipeline(layout, seed)
     pipeline.save_pretrained(folder)
     spatial = pipeline.vae.config.scale_factor_spatial
     settings = {
@@ -61,23 +69,59 @@ def make_tiny_wan(
         "width": WIDTH_PX * spatial // 8,
         "height": HEIGHT_PX * spatial // 8,
         "num_inference_steps": 4,
-        "max_sequence_length": 32,
+        "max_sequence_length": text_tokens(layout),
     }
     (folder / "nightreel.json").write_text(json.dumps(settings), encoding="utf-8")
     return folder
 
 
-def _make_pipeline(layout: str) -> WanPipeline:
-    latent_channels = {"2.1": 16, "2.2-5b": 6}[layout]
+def text_tokens(layout: str) -> int:
+    """Tokens that prompts are padded to; with CLIP's before them diffusers insists on 512."""
+    return 512 if layout == "2.1-i2v" else 32
+
+
+def tiny_pipeline(layout: str, seed: int = 0) -> Any:
+    """The stock pipeline, with the weights that ``make_tiny_wan`` writes for this seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _make_pipeline(layout)
+
+
+def _make_pipeline(layout: str) -> WanPipeline | WanImageToVideoPipeline:
+    latent_channels = 6 if layout == "2.2-5b" else 16
     tokenizer = _make_tokenizer()
-    return WanPipeline(
-        tokenizer=tokenizer,
-        text_encoder=_make_text_encoder(len(tokenizer)),
-        vae=_make_vae(layout, latent_channels),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=5.0),
-        transformer=_make_transformer(latent_channels),
-        expand_timesteps=layout == "2.2-5b",
+    parts: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "text_encoder": _make_text_encoder(len(tokenizer)),
+        "vae": _make_vae(layout, latent_channels),
+        "scheduler": FlowMatchEulerDiscreteScheduler(shift=5.0),
+        "transformer": _make_transformer(layout, latent_channels),
+        "expand_timesteps": layout == "2.2-5b",
+    }
+    if layout in {"2.2-a14b", "2.2-i2v"}:
+        parts["transformer_2"] = _make_transformer(layout, latent_channels)
+        parts["boundary_ratio"] = BOUNDARY_RATIO
+    if layout == "2.1-i2v":
+        parts |= {"image_encoder": _make_clip(), "image_processor": _make_image_processor()}
+    if layout in {"2.1-i2v", "2.2-i2v"}:
+        return WanImageToVideoPipeline(**parts)
+    return WanPipeline(**parts)
+
+
+def _make_clip() -> CLIPVisionModel:
+    config = CLIPVisionConfig(
+        hidden_size=IMAGE_WIDTH,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
     )
+    return CLIPVisionModel(config).eval()
+
+
+def _make_image_processor() -> CLIPImageProcessorPil:
+    return CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
 
 
 def _make_tokenizer() -> PreTrainedTokenizerFast:
@@ -114,12 +158,16 @@ def _make_text_encoder(vocab_size: int) -> UMT5EncoderModel:
     return UMT5EncoderModel(config).eval()
 
 
-def _make_transformer(latent_channels: int) -> WanTransformer3DModel:
+def _make_transformer(layout: str, latent_channels: int) -> WanTransformer3DModel:
+    has_channels = layout in {"2.1-i2v", "2.2-i2v"}
+    has_clip = layout == "2.1-i2v"
     transformer = WanTransformer3DModel(
         num_attention_heads=2,
         attention_head_dim=12,
-        in_channels=latent_channels,
+        in_channels=2 * latent_channels + 4 if has_channels else latent_channels,
         out_channels=latent_channels,
+        image_dim=IMAGE_WIDTH if has_clip else None,
+        added_kv_proj_dim=24 if has_clip else None,
         text_dim=TEXT_WIDTH,
         freq_dim=32,
         ffn_dim=48,
@@ -135,16 +183,15 @@ def _make_transformer(latent_channels: int) -> WanTransformer3DModel:
 
 
 def _make_vae(layout: str, latent_channels: int) -> AutoencoderKLWan:
-    patches: dict[str, Any] = {
-        "2.1": {},
-        "2.2-5b": {
+    patches: dict[str, Any] = {}
+    if layout == "2.2-5b":
+        patches = {
             "is_residual": True,
             "patch_size": 2,
             "in_channels": 12,
             "out_channels": 12,
             "scale_factor_spatial": 16,
-        },
-    }[layout]
+        }
     vae = AutoencoderKLWan(
         base_dim=4,
         dim_mult=[1, 2, 2, 2],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_COMMAND_CHARS: Final = 4_000
 _ROW: Final = (
     *("prompt", "events", "negative_prompt", "seed", "num_frames", "width", "height"),
-    *("num_inference_steps", "guidance_scale"),
+    *("num_inference_steps", "guidance_scale", "guidance_scale_2"),
 )
 _KEY: Final = re.compile(r"[a-z0-9_.]+", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9_-]+", re.ASCII)
@@ -28,10 +28,13 @@ def command_of(sidecar: Mapping[str, Any]) -> str | None:
     The same weights are assumed; the sidecar names them by their digest.
 
     Returns:
-        ``None`` if the sidecar lacks what it takes, or the command would be very long.
+        ``None`` if the sidecar lacks what it takes, the video began with an image, which the
+        command's reader may not have, or the command would be very long.
     """
     request, engine, options = (sidecar.get(name) for name in ("request", "engine", "options"))
     if not isinstance(request, dict) or not isinstance(engine, dict):
+        return None
+    if request.get("image") is not None:
         return None
     video_id, name = request.get("id"), engine.get("name")
     if not isinstance(video_id, str) or not is_safe_id(video_id):

@@ -26,7 +26,10 @@ DIGITS: Final = 4
 
 Facts = dict[str, Any]
 
-_REQUEST: Final = ("seed", "num_inference_steps", "guidance_scale", "flow_shift", "engine_fps")
+_REQUEST: Final = (
+    *("seed", "num_inference_steps", "guidance_scale", "guidance_scale_2"),
+    *("flow_shift", "engine_fps"),
+)
 _HEALTH: Final = (
     *("black_share", "flat_share", "saturated_share", "frozen_share"),
     *("longest_frozen_s", "largest_jump", "largest_jump_s"),

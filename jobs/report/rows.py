@@ -64,6 +64,7 @@ def _facts(spec: VideoSpec) -> Facts:
         "height": spec.height,
         "num_inference_steps": spec.num_inference_steps,
         "guidance_scale": spec.guidance_scale,
+        "guidance_scale_2": spec.guidance_scale_2,
         "deadline": spec.deadline,
         "priority": spec.priority or None,
         "metadata": {str(name): str(value)[:1_000] for name, value in spec.metadata.items()},

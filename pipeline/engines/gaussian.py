@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipeline.engines.protocol import EngineSpec, NoiseLevel
+from pipeline.engines.protocol import EngineSpec, ImageEmbeds, NoiseLevel, WindowImage
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -131,8 +131,19 @@ class GaussianEngine:
         """The mean of each prompt's process, ``[1, C]``: a colour from a hash of its words."""
         return [self._mean_of(prompt) for prompt in prompts]
 
-    def predict(self, latents_TCHW: Tensor, level: NoiseLevel, prompt_embeds_SD: Tensor) -> Tensor:
+    def encode_image(self, pixels_HWC: NDArray[np.uint8]) -> ImageEmbeds:
+        """It takes none."""
+        raise AssertionError(f"the oracle takes no image, got one of {pixels_HWC.shape}")
+
+    def predict(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_SD: Tensor,
+        image: WindowImage | None = None,
+    ) -> Tensor:
         """The posterior velocity of one window, ``[T, C, H, W]``."""
+        assert image is None, "the oracle takes no image"
         with _lasting(self._options.window_cost_s):
             gain_TT, offset_T = _posterior(len(latents_TCHW), level.sigma)
             velocity_TCHW = torch.einsum("ts,schw->tchw", gain_TT, latents_TCHW)

@@ -12,7 +12,7 @@ first, so that a run of latent frames is one contiguous piece of memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+# How a model is shown an image: not at all; as a latent frame that is there already, at timestep 0;
+# or as channels beside every latent frame, without which it can't work.
+ImageConditioning = Literal["none", "first_frame", "channels"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,10 @@ class EngineSpec:
         fps: frames per second that the model was made for.
         width, height, num_inference_steps, guidance_scale, flow_shift: the published defaults.
         weights_digest: hash of everything that the engine's numbers depend on besides the request.
+        boundary_timestep: from this timestep on the first of two experts predicts, below it the
+            second; ``None`` where there is one model for all.
+        guidance_scale_2: the second expert's published default; ``None`` where it is the first's.
+        image: how the model is shown an image.
     """
 
     name: str
@@ -52,6 +60,9 @@ class EngineSpec:
     guidance_scale: float
     flow_shift: float
     weights_digest: str
+    boundary_timestep: float | None = None
+    guidance_scale_2: float | None = None
+    image: ImageConditioning = "none"
 
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         """Shape (C, H, W) of one latent frame of a video of ``width`` x ``height`` pixels."""
@@ -65,6 +76,30 @@ class NoiseLevel:
 
     sigma: float
     timestep: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEmbeds:
+    """An image as an engine's windows are told of it; fp32 on the CPU.
+
+    Attributes:
+        latents_TCHW: the image as a video's first latent frame; where the model has channels for
+            it (``channels``), also what stands there for the latent frames after it, to the end of
+            the model's own length.
+        embeds_SD: what the whole image shows, for cross-attention; ``None`` where the model has
+            none.
+    """
+
+    latents_TCHW: Tensor
+    embeds_SD: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowImage:
+    """What one window is told of the image; ``at_start``: that its first latent frame is that."""
+
+    embeds: ImageEmbeds
+    at_start: bool
 
 
 class StreamDecoder(Protocol):
@@ -95,7 +130,17 @@ class Engine(Protocol):
         """
         ...
 
-    def predict(self, latents_TCHW: Tensor, level: NoiseLevel, prompt_embeds_SD: Tensor) -> Tensor:
+    def encode_image(self, pixels_HWC: NDArray[np.uint8]) -> ImageEmbeds:
+        """Encode RGB bytes ``[H, W, 3]`` of the video's own size; only where ``spec.image`` can."""
+        ...
+
+    def predict(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_SD: Tensor,
+        image: WindowImage | None = None,
+    ) -> Tensor:
         """The velocity of one window, ``[T, C, H, W]`` fp32 on the CPU.
 
         ``T`` is the model's own length, or less for a video that is shorter than that. Positions

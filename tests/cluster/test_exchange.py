@@ -61,6 +61,6 @@ def test_a_boundary_that_would_be_pickled_is_refused() -> None:
                 receiver=2,
                 handover=message.handover,
                 latents_TCHW=message.latents_TCHW,
-                history_TCHW=turned,
+                history_TDHW=turned,
             )
         )

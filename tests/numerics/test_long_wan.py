@@ -32,9 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
-    from pipeline.engines.protocol import Engine, EngineSpec, NoiseLevel, StreamDecoder
+    from pipeline.engines.protocol import (
+        Engine,
+        EngineSpec,
+        ImageEmbeds,
+        NoiseLevel,
+        StreamDecoder,
+        WindowImage,
+    )
     from pipeline.plan import VideoPlan
 
 WINDOW = 9
@@ -71,8 +80,17 @@ class Watched:
     def encode_prompts(self, prompts: Sequence[str]) -> list[Tensor]:
         return self._engine.encode_prompts(prompts)
 
-    def predict(self, latents_TCHW: Tensor, level: NoiseLevel, prompt_embeds_SD: Tensor) -> Tensor:
-        velocity_TCHW = self._engine.predict(latents_TCHW, level, prompt_embeds_SD)
+    def encode_image(self, pixels_HWC: NDArray[np.uint8]) -> ImageEmbeds:
+        return self._engine.encode_image(pixels_HWC)
+
+    def predict(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_SD: Tensor,
+        image: WindowImage | None = None,
+    ) -> Tensor:
+        velocity_TCHW = self._engine.predict(latents_TCHW, level, prompt_embeds_SD, image)
         return self._look(level, velocity_TCHW)
 
     def stream_decoder(self) -> StreamDecoder:

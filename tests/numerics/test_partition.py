@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline import reference
-from pipeline.errors import SegmentError
+from pipeline.errors import ConfigError, SegmentError
 from pipeline.sampler import SegmentSampler
 from pipeline.segments import cut
 from tests.plans import MODES, sample_in_segments, small_gaussian, small_plan
@@ -35,13 +35,30 @@ def test_any_cut_in_any_order_gives_the_bits_of_the_reference(mode: str, num_fra
             assert torch.equal(got, expected)
 
 
-@pytest.mark.parametrize("solver", ["euler", "ab2"])
+@pytest.mark.parametrize("solver", ["euler", "ab2", "unipc"])
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
-def test_so_it_is_with_either_solver_and_with_guidance(solver: str, guidance_scale: float) -> None:
+def test_so_it_is_with_every_solver_and_with_guidance(solver: str, guidance_scale: float) -> None:
     engine = small_gaussian()
     plan = small_plan(engine, 301, solver=solver, guidance_scale=guidance_scale)
     expected = reference.sample(plan, engine)
-    assert torch.equal(sample_in_segments(plan, engine, 5, random.Random(0)), expected)
+    for num_segments in (2, 3, 5):
+        got = sample_in_segments(plan, engine, num_segments, random.Random(num_segments))
+        assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("mode", ["consensus", "none"])
+def test_history_three_deep_travels_in_other_modes_too(mode: str) -> None:
+    engine = small_gaussian()
+    plan = small_plan(engine, 301, solver="unipc", mode=mode)
+    expected = reference.sample(plan, engine)
+    for num_segments in (2, 3, 5):
+        got = sample_in_segments(plan, engine, num_segments, random.Random(num_segments))
+        assert torch.equal(got, expected)
+
+
+def test_copies_that_are_drawn_together_are_no_place_for_a_corrector() -> None:
+    with pytest.raises(ConfigError, match=r"sampler.solver = 'unipc': boundary.mode = 'decay'"):
+        small_plan(small_gaussian(), 301, solver="unipc", mode="decay")
 
 
 def test_modes_differ_from_each_other_but_not_where_there_is_one_window() -> None:

@@ -85,3 +85,27 @@ def test_prompts_are_encoded_once_each_and_the_negative_one_only_with_guidance()
     assert plain.prompts == ("a hill", "a hill. rain", "a hill. sun")
     guided = resolve(spec, VideoDefaults(guidance_scale=4.0), ENGINE)
     assert plan_video(guided, ENGINE, RenderOptions()).prompts[-1] == ""
+
+
+EXPERTS = replace(ENGINE, boundary_timestep=875.0, guidance_scale=4.0, guidance_scale_2=3.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "job", "expected"),
+    [
+        ({}, {}, (4.0, 3.0)),
+        ({"guidance_scale": 6.0}, {}, (6.0, 6.0)),
+        ({"guidance_scale": 6.0}, {"guidance_scale_2": 2.0}, (6.0, 2.0)),
+        ({"guidance_scale_2": 1.0}, {"guidance_scale": 5.0, "guidance_scale_2": 2.0}, (5.0, 1.0)),
+    ],
+)
+def test_one_scale_is_for_both_experts_unless_the_second_is_said(
+    row: dict[str, float], job: dict[str, float], expected: tuple[float, float]
+) -> None:
+    spec, defaults = replace(SPEC, **row), VideoDefaults(**job)  # type: ignore[arg-type]
+    request = resolve(spec, defaults, EXPERTS)
+    assert (request.guidance_scale, request.guidance_scale_2) == expected
+    plan = plan_video(request, EXPERTS, RenderOptions())
+    for step in range(plan.num_steps):
+        is_first = plan.levels[step].timestep >= 875.0
+        assert plan.guidance_scale_at(step) == (expected[0] if is_first else expected[1])

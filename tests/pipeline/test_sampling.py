@@ -17,7 +17,7 @@ from pipeline.noise import NoiseOptions, high_pass_taps, initial_noise
 from pipeline.prompts import PromptOptions, mix, timeline
 from pipeline.request import PromptEvent
 from pipeline.schedule import flow_match_levels
-from pipeline.solvers import advance
+from pipeline.solvers import HISTORY_DEPTHS, SolverName, advance
 
 SHAPE = (4, 8, 8)
 
@@ -84,14 +84,13 @@ def test_levels_are_bit_for_bit_those_of_diffusers(num_steps: int, shift: float)
     assert [level.timestep for level in levels[:-1]] == scheduler.timesteps.tolist()
 
 
-def _integrate(solver: str, num_steps: int) -> float:
+def _integrate(solver: SolverName, num_steps: int) -> float:
     """Integrate dx/ds = 3 s^2 from 1 to 0 on the uneven grid of shift 3: the answer is -1."""
     levels = flow_match_levels(num_steps, 3.0)
     x, history = torch.zeros(1, dtype=torch.float64), None
     for step in range(num_steps):
         velocity = torch.full_like(x, 3 * levels[step].sigma ** 2)
-        x = advance(x, velocity, history, levels, step)
-        history = velocity if solver == "ab2" else None
+        x, history = advance(x, velocity, history, levels, step, solver=solver)
     return float(x) + 1.0
 
 
@@ -111,17 +110,28 @@ def test_adams_bashforth_is_exact_for_a_velocity_linear_in_sigma() -> None:
     history = torch.tensor([1.0], dtype=torch.float64)
     for step in (1, 2):
         velocity = torch.tensor([levels[step].sigma], dtype=torch.float64)
-        x = advance(x, velocity, history, levels, step)
-        history = velocity
+        x, kept = advance(x, velocity, history, levels, step, solver="ab2")
+        assert kept is not None
+        history = kept
     assert float(x) == pytest.approx(-0.5, abs=1e-12)
 
 
-def test_frames_are_advanced_alike_alone_and_together() -> None:
+@pytest.mark.parametrize("solver", HISTORY_DEPTHS)
+@pytest.mark.parametrize("step", [3, 19])
+def test_frames_are_advanced_alike_alone_and_together(solver: SolverName, step: int) -> None:
     levels = flow_match_levels(20, 5.0)
-    x, v, h = (torch.randn(7, 4, 9, 5) for _ in range(3))
-    together = advance(x, v, h, levels, 3)
-    alone = torch.stack([advance(x[i], v[i], h[i], levels, 3) for i in range(7)])
-    assert torch.equal(together, alone)
+    x, v = (torch.randn(7, 4, 9, 5) for _ in range(2))
+    depth = HISTORY_DEPTHS[solver]
+    h = torch.randn(7, depth * 4, 9, 5) if depth else None
+    together = advance(x, v, h, levels, step, solver=solver)
+    alone = [
+        advance(x[i], v[i], None if h is None else h[i], levels, step, solver=solver)
+        for i in range(7)
+    ]
+    assert torch.equal(together[0], torch.stack([latents for latents, _ in alone]))
+    assert (together[1] is None) == (depth == 0)
+    for i, (_, kept) in enumerate(alone):
+        assert kept is None or (together[1] is not None and torch.equal(together[1][i], kept))
 
 
 EVENTS = (PromptEvent(5.0, "rain"), PromptEvent(12.0, "night"))

@@ -30,6 +30,7 @@ TYPES: dict[str, pa.DataType] = {
     "fps": pa.float64(),
     "num_inference_steps": pa.int64(),
     "guidance_scale": pa.float64(),
+    "guidance_scale_2": pa.float64(),
     "image": pa.string(),
     "priority": pa.int64(),
     "deadline": pa.timestamp("ns", tz="Europe/Berlin"),

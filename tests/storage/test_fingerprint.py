@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.request import PromptEvent, VideoRequest
+from pipeline.request import PromptEvent, RequestedImage, VideoRequest
 from storage.fingerprint import canonical_json, digest, fingerprint, request_fields
 
 REQUEST = VideoRequest(
@@ -30,6 +30,7 @@ REQUEST = VideoRequest(
     guidance_scale=5.0,
     flow_shift=3.0,
 )
+IMAGE = RequestedImage(digest="0", fit="exact", anchor="first_frame")
 OPTIONS = {"boundary.mode": "halo", "noise.shared_dc": True, "boundary.core": 17}
 
 
@@ -53,6 +54,8 @@ def name_of(request: VideoRequest, weights: str = "w", **options: Any) -> str:
         {"num_inference_steps": 21},
         {"guidance_scale": 5.5},
         {"flow_shift": 3.5},
+        {"guidance_scale_2": 4.0},
+        {"image": IMAGE},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -62,7 +65,13 @@ def test_what_changes_pixels_counts(change: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"id": "other"}, {"priority": 3}, {"deadline": "2030-01-01"}, {"metadata": {"a": "b"}}],
+    [
+        {"id": "other"},
+        {"priority": 3},
+        {"deadline": "2030-01-01"},
+        {"metadata": {"a": "b"}},
+        {"image_uri": "s3://bucket/fox.png"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_what_leaves_pixels_alone_does_not(change: dict[str, Any]) -> None:
@@ -92,12 +101,20 @@ def test_a_later_field_at_its_default_changes_nothing() -> None:
 
 
 def test_all_fields_that_must_count_do() -> None:
-    assert set(request_fields(REQUEST)) == set(VideoRequest.__dataclass_fields__) - {
+    full = replace(REQUEST, guidance_scale_2=3.0, image=IMAGE, image_uri="fox.png")
+    assert set(request_fields(full)) == set(VideoRequest.__dataclass_fields__) - {
         "id",
         "priority",
         "deadline",
         "metadata",
+        "image_uri",
     }
+
+
+@pytest.mark.parametrize("change", [{"digest": "1"}, {"fit": "pad"}, {"anchor": "every_window"}])
+def test_all_of_an_image_counts(change: dict[str, Any]) -> None:
+    first, other = (replace(REQUEST, image=image) for image in (IMAGE, replace(IMAGE, **change)))
+    assert name_of(first) != name_of(other)
 
 
 def test_it_is_the_same_tomorrow() -> None:

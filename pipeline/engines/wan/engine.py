@@ -1,7 +1,7 @@
 """The ``wan`` engine: one window through Wan's transformer, prompts in, frames out.
 
-Shape suffixes: B = 1, T latent frames, C latent channels, H height, W width, S text tokens, D text
-width.
+Shape suffixes: B = 1, T latent frames, C channels, H height, W width, S text or image tokens, D
+their width.
 
 The batch is always 1: a batch of 2 gives other bits. Whatever enters a network is copied to storage
 of its own first, since the place of a tensor in memory can decide which kernel adds it up.
@@ -13,22 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pipeline.engines.protocol import ImageEmbeds
 from pipeline.engines.wan.checkpoint import Checkpoint
 from pipeline.engines.wan.decoder import WanStreamDecoder
 from pipeline.engines.wan.modules import load_text_encoder, load_transformer, load_vae
 from pipeline.engines.wan.text import PromptEncoder, load_tokenizer
+from pipeline.engines.wan.vision import ImageTower, condition_channels, encode_first_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
-    from pipeline.engines.protocol import EngineSpec, NoiseLevel
+    from pipeline.engines.protocol import EngineSpec, NoiseLevel, WindowImage
 
 
 class WanEngine:
-    """A Wan 2.1 or 2.2 text-to-video checkpoint, loaded. Implements ``Engine``."""
+    """A Wan 2.1 or 2.2 checkpoint, loaded. Implements ``Engine``."""
 
     def __init__(
         self,
@@ -38,10 +42,14 @@ class WanEngine:
         prompt_encoder: PromptEncoder,
         vae: Any,
         dtype: torch.dtype,
+        transformer_2: Any = None,
+        image_tower: ImageTower | None = None,
     ) -> None:
         """Take loaded parts; ``load`` makes them."""
         self._checkpoint = checkpoint
         self._transformer = transformer
+        self._transformer_2 = transformer_2
+        self._image_tower = image_tower
         self._prompt_encoder = prompt_encoder
         self._vae = vae
         self._dtype = dtype
@@ -63,12 +71,19 @@ class WanEngine:
         text_encoder = load_text_encoder(folder / "text_encoder", device, dtype)
         tokenizer = load_tokenizer(folder / "tokenizer", text_encoder.config.vocab_size)
         prompt_encoder = PromptEncoder(tokenizer, text_encoder, checkpoint.max_sequence_length)
+        transformer_2 = image_tower = None
+        if checkpoint.has_two_experts:
+            transformer_2 = load_transformer(folder / "transformer_2", device, dtype)
+        if checkpoint.has_image_encoder:
+            image_tower = ImageTower.load(folder, device)
         return cls(
             checkpoint,
             transformer=load_transformer(folder / "transformer", device, dtype),
             prompt_encoder=prompt_encoder,
             vae=load_vae(folder / "vae", device),
             dtype=dtype,
+            transformer_2=transformer_2,
+            image_tower=image_tower,
         )
 
     @property
@@ -80,15 +95,30 @@ class WanEngine:
         """Each prompt by itself to ``[S, D]``; see ``Engine.encode_prompts``."""
         return [self._prompt_encoder.encode(prompt) for prompt in prompts]
 
+    def encode_image(self, pixels_HWC: NDArray[np.uint8]) -> ImageEmbeds:
+        """An image as this model's windows are told of it; see ``Engine.encode_image``."""
+        conditioning = self.spec.image
+        assert conditioning != "none", f"{self._checkpoint.folder} takes no image"
+        length = self.spec.window_latent_frames if conditioning == "channels" else 1
+        embeds_SD = None if self._image_tower is None else self._image_tower.encode(pixels_HWC)
+        return ImageEmbeds(encode_first_frame(self._vae, pixels_HWC, length), embeds_SD)
+
     @torch.no_grad()
-    def predict(self, latents_TCHW: Tensor, level: NoiseLevel, prompt_embeds_SD: Tensor) -> Tensor:
+    def predict(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_SD: Tensor,
+        image: WindowImage | None = None,
+    ) -> Tensor:
         """The velocity ``noise - x0`` of one window, ``[T, C, H, W]``; see ``Engine.predict``."""
         self._check_window(latents_TCHW)
-        latents_BCTHW = latents_TCHW.transpose(0, 1)[None]
-        velocity_BCTHW = self._transformer(
-            hidden_states=self._owned(latents_BCTHW),
-            timestep=self._timestep(level, latents_TCHW.shape),
+        embeds_SD = None if image is None else image.embeds.embeds_SD
+        velocity_BCTHW = self._expert(level)(
+            hidden_states=self._owned(self._seen(latents_TCHW, image).transpose(0, 1)[None]),
+            timestep=self._timestep(level, latents_TCHW.shape, image),
             encoder_hidden_states=self._owned(prompt_embeds_SD[None]),
+            encoder_hidden_states_image=None if embeds_SD is None else self._owned(embeds_SD[None]),
             return_dict=False,
         )[0]
         velocity_TCHW: Tensor = velocity_BCTHW[0].transpose(0, 1)
@@ -102,16 +132,37 @@ class WanEngine:
         copy = torch.empty(tensor.shape, dtype=self._dtype, device=self._transformer.device)
         return copy.copy_(tensor)
 
-    def _timestep(self, level: NoiseLevel, shape_TCHW: torch.Size) -> Tensor:
-        """fp32 ``[1]``, or one per token ``[1, tokens]`` where the checkpoint expands timesteps."""
-        shape: tuple[int, ...] = (1,)
-        if self._checkpoint.expand_timesteps:
-            frames, rows, columns = self._checkpoint.patch_size
-            tokens_per_frame = (shape_TCHW[2] // rows) * (shape_TCHW[3] // columns)
-            shape = (1, shape_TCHW[0] // frames * tokens_per_frame)
-        return torch.full(
-            shape, level.timestep, dtype=torch.float32, device=self._transformer.device
-        )
+    def _expert(self, level: NoiseLevel) -> Any:
+        """Which of two experts answers at this level, as ``WanPipeline`` chooses it."""
+        boundary = self.spec.boundary_timestep
+        is_first = boundary is None or level.timestep >= boundary
+        return self._transformer if is_first else self._transformer_2
+
+    def _seen(self, latents_TCHW: Tensor, image: WindowImage | None) -> Tensor:
+        """The latents, and beside them what is given, where the model has channels for it."""
+        if self.spec.image != "channels":
+            return latents_TCHW
+        assert image is not None, f"{self._checkpoint.folder} can't do without an image"
+        given_TCHW = condition_channels(image, self._checkpoint.mask_channels, latents_TCHW.shape)
+        return torch.cat([latents_TCHW, given_TCHW], dim=1)
+
+    def _timestep(
+        self, level: NoiseLevel, shape_TCHW: torch.Size, image: WindowImage | None
+    ) -> Tensor:
+        """fp32 ``[1]``, or one per token ``[1, tokens]`` where the checkpoint expands timesteps.
+
+        There the tokens of an image have timestep 0.
+        """
+        device = self._transformer.device
+        if not self._checkpoint.expand_timesteps:
+            return torch.full((1,), level.timestep, dtype=torch.float32, device=device)
+        frames, rows, columns = self._checkpoint.patch_size
+        tokens_per_frame = (shape_TCHW[2] // rows) * (shape_TCHW[3] // columns)
+        shape = (1, shape_TCHW[0] // frames * tokens_per_frame)
+        timestep = torch.full(shape, level.timestep, dtype=torch.float32, device=device)
+        if image is not None and image.at_start:
+            timestep[:, :tokens_per_frame] = 0.0
+        return timestep
 
     def _check_window(self, latents_TCHW: Tensor) -> None:
         _, channels, height, width = latents_TCHW.shape

@@ -89,7 +89,72 @@ def test_published_wan_22_5b(tmp_path: Path) -> None:
     assert (checkpoint.spec.channels, checkpoint.spec.size_multiple_px) == (48, 32)
     assert checkpoint.spec.latent_shape(832, 480) == (48, 30, 52)
     assert checkpoint.expand_timesteps
+    assert checkpoint.spec.image == "first_frame"
+    assert (checkpoint.spec.window_latent_frames, checkpoint.spec.fps) == (31, 24.0)
+    assert (checkpoint.spec.width, checkpoint.spec.height) == (1280, 704)
     assert checkpoint.max_sequence_length == 512
+
+
+@pytest.mark.parametrize(
+    ("ratio", "kind", "own", "expected"),
+    [
+        (0.875, "WanPipeline", {}, (875.0, 4.0, 3.0, "none")),
+        (0.9, "WanImageToVideoPipeline", {}, (900.0, 3.5, 3.5, "channels")),
+        (0.875, "WanPipeline", {"guidance_scale": 6}, (875.0, 6.0, None, "none")),
+        (0.875, "WanPipeline", {"guidance_scale_2": 2}, (875.0, 4.0, 2.0, "none")),
+    ],
+)
+def test_published_wan_22_a14b(
+    tmp_path: Path, ratio: float, kind: str, own: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    channels = {"in_channels": 36 if kind == "WanImageToVideoPipeline" else 16}
+    folder = published(
+        tmp_path,
+        {
+            "model_index.json": {"_class_name": kind, "boundary_ratio": ratio},
+            "transformer/config.json": channels,
+            "nightreel.json": own,
+        },
+    )
+    shutil.copytree(folder / "transformer", folder / "transformer_2")
+    checkpoint = Checkpoint.open(folder)
+    spec = checkpoint.spec
+    assert checkpoint.has_two_experts
+    assert checkpoint.mask_channels == (4 if expected[3] == "channels" else 0)
+    scales = (spec.guidance_scale, spec.guidance_scale_2)
+    assert (spec.boundary_timestep, *scales, spec.image) == expected
+    second = json.loads((folder / "transformer_2/config.json").read_text())
+    second["in_channels"] = 20
+    (folder / "transformer_2/config.json").write_text(json.dumps(second))
+    with pytest.raises(WeightsError, match=r"transformer_2/config.json: in_channels: got 20"):
+        Checkpoint.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("own", "transformer", "message"),
+    [
+        ({"max_sequence_length": 256}, {}, "max_sequence_length: got 256, expected 512"),
+        ({}, {"pos_embed_seq_len": 514}, "pos_embed_seq_len: got 514, expected None"),
+        ({}, {}, "image_encoder/model.safetensors: no such file"),
+    ],
+)
+def test_published_wan_21_image_to_video(
+    tmp_path: Path, own: dict[str, Any], transformer: dict[str, Any], message: str
+) -> None:
+    changes = {
+        "model_index.json": {"_class_name": "WanImageToVideoPipeline"},
+        "transformer/config.json": {"in_channels": 36, "image_dim": 1280, **transformer},
+        "nightreel.json": own,
+    }
+    folder = published(tmp_path, changes)
+    (folder / "image_encoder").mkdir()
+    (folder / "image_processor").mkdir()
+    with pytest.raises(WeightsError, match=message):
+        Checkpoint.open(folder)
+    if not own and not transformer:
+        save_file({"a": torch.zeros(2)}, folder / "image_encoder/model.safetensors")
+        assert Checkpoint.open(folder).has_image_encoder
+        assert Checkpoint.open(folder).spec.image == "channels"
 
 
 @pytest.mark.parametrize(
@@ -118,8 +183,12 @@ def test_own_settings_win(tmp_path: Path) -> None:
     ("name", "values", "message"),
     [
         ("model_index.json", {"_class_name": "FluxPipeline"}, "'FluxPipeline'.*'WanPipeline'"),
-        ("model_index.json", {"boundary_ratio": 0.9}, "boundary_ratio: got 0.9"),
+        ("model_index.json", {"boundary_ratio": 1.5}, "boundary_ratio: got 1.5, expected null"),
+        ("model_index.json", {"boundary_ratio": 0.9}, "transformer_2/config.json: no such file"),
+        ("model_index.json", {"_class_name": "WanImageToVideoPipeline"}, "got 16, expected 36"),
         ("transformer/config.json", {"in_channels": 36}, "got 36, expected the 16 latent channels"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 900}, "got 900, expected None"),
+        ("nightreel.json", {"guidance_scale_2": 3}, r"unknown \['guidance_scale_2'\]"),
         ("transformer/config.json", {"image_dim": 1280}, "image_dim: got 1280, expected None"),
         ("transformer/config.json", {"text_dim": 8}, "text_dim: got 8, expected d_model"),
         ("transformer/config.json", {"patch_size": [2, 2, 2]}, r"patch_size: got \[2, 2, 2\]"),
