@@ -54,7 +54,9 @@ def advance_to(step: int, samplers: list[SegmentSampler]) -> None:
         wanted = [[m for m in mail if m.receiver == s.segment] for s in samplers]
         assert all(s.step == now for s in samplers)
         mail = [
-            m for s, messages in zip(samplers, wanted, strict=True) for m in s.advance(messages)
+            message.copied()
+            for sampler, messages in zip(samplers, wanted, strict=True)
+            for message in sampler.advance(messages)
         ]
 
 
