@@ -164,9 +164,10 @@ def test_another_image_changes_the_first_windows_alone_unless_it_anchors_all(
     assert set(core) <= set(changed["first_frame"])
 
 
-def test_what_stands_in_the_anchor_s_place_is_never_shown(engine: Engine) -> None:
+@pytest.mark.parametrize("mode", ["halo", "consensus", "none"])
+def test_what_stands_in_the_anchor_s_place_is_never_shown(engine: Engine, mode: str) -> None:
     """Poison what later windows answer there: no latent of the video changes."""
-    plan = plan_of(engine, anchor="every_window", num_steps=2)
+    plan = plan_of(engine, anchor="every_window", num_steps=2, mode=mode)
     expected = reference.sample(plan, engine)
 
     seen = Seen(engine)
