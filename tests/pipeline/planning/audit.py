@@ -1,4 +1,4 @@
-"""A scheduler under audit: the books are kept a second time, and every start is held against them."""
+"""A scheduler under audit: the books are kept a second time, and starts are held against them."""
 
 from __future__ import annotations
 
