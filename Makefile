@@ -65,6 +65,7 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.recovery
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.night
 
 FAULTS ?= 40
 SEED   ?= 0

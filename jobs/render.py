@@ -23,6 +23,7 @@ from jobs.progress_fan import ProgressFan
 from jobs.report.watching import PageProgress
 from jobs.studio import Studio
 from jobs.triage import Triage
+from jobs.turns import in_turn
 from jobs.veto import Veto
 from pipeline.errors import (
     ManifestError,
@@ -111,7 +112,7 @@ def render(job: Job, progress: Progress, orders: Orders | None = None) -> JobSum
     leases = Leases(store, job.config.lease)
     driver = _Driver(job, triage, leases, summary, progress, orders or Orders())
     try:
-        driver.see_to(triage.rows(manifest))
+        driver.see_to(triage.each(in_turn(manifest)))
     except (StoreUnavailableError, StoreAccessError):
         # What can't be reached can't be written to either.
         raise

@@ -14,7 +14,7 @@ from storage.fingerprint import fingerprint
 from storage.rejected import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from jobs.settings import JobConfig
     from jobs.veto import Veto
@@ -86,8 +86,12 @@ class Triage:
         object.__setattr__(self, "_images", self.config.image_source)
 
     def rows(self, manifest: Manifest) -> Iterator[Triaged]:
-        """Every row of the manifest, in order."""
-        for row in manifest.rows():
+        """Every row of the manifest, in its own order."""
+        return self.each(manifest.rows())
+
+    def each(self, rows: Iterable[ManifestRow | Rejection]) -> Iterator[Triaged]:
+        """Rows in the order in which they come."""
+        for row in rows:
             yield row if isinstance(row, Rejection) else self._sorted(row)
 
     def again(self, row: ToRender) -> Triaged:
