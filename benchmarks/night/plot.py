@@ -36,10 +36,10 @@ def plot(path: Path) -> None:
             for strip, (name, rule) in zip(strips[:, column], rules().items(), strict=True):
                 night = simulate(rule, fleet(setting.num_gpus), tasks, keeps_log=True)
                 _draw(strip, night.log, name, night.makespan_s, bound_s)
-            strips[0, column].set_title(
-                f"{setting.num_videos:,} videos on {setting.num_gpus} GPUs", pad=18, fontsize=10
+            strips[-1, column].set_xlabel(
+                f"hours; {setting.num_videos:,} videos on {setting.num_gpus} GPUs\n"
+                "(red: the lower bound)"
             )
-            strips[-1, column].set_xlabel("hours (red: the lower bound)")
         figure.supylabel("busy GPUs", fontsize=9)
         figure.savefig(path, metadata={"Software": None})
 
@@ -65,7 +65,7 @@ def _draw(strip: Axes, log: list[Assignment], name: str, makespan_s: float, boun
     hours = [at_s / 3600 for at_s in times_s]
     strip.fill_between(hours, counts, step="post", color=color, linewidth=0)
     strip.axvline(bound_s / 3600, color=BOUND, linewidth=1.0)
-    strip.set_xlim(left=0)
+    strip.set_xlim(0, max(makespan_s / 3600, strip.get_xlim()[1]))
     strip.set_ylim(bottom=0)
     strip.spines[["top", "right"]].set_visible(False)
     strip.set_title(name, loc="left", fontsize=9, fontweight="bold", pad=2)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from benchmarks.night.measurement import PLANNER, fixed, measure
@@ -25,7 +27,7 @@ def test_small_nights_are_near_the_bound_and_before_fixed_gangs() -> None:
 def test_busy_gpus_add_up_to_what_was_held() -> None:
     night = simulate(Planner(), fleet(8), videos(30), keeps_log=True)
     times_s, counts = busy(night.log)
-    spans_s = [after - before for before, after in zip(times_s, times_s[1:], strict=False)]
+    spans_s = [after - before for before, after in pairwise(times_s)]
     held = sum(s * count for s, count in zip(spans_s, counts, strict=False))
     assert held == pytest.approx(night.held_gpu_s)
     assert max(counts) == 8
