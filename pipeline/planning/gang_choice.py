@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.planning.free_gpus import FreeGpus
     from pipeline.planning.pace import Paces
     from pipeline.planning.releases import Releases
@@ -58,7 +60,7 @@ class GangChoice:
             ``None`` if the fleet has no gang for it, or it may not wait and there is no room.
         """
         work = task.work
-        fitting = range(*self._fitting(work))
+        fitting = self._fitting(work)
         if not fitting:
             return None
         wish = self._first_within(work, fitting, end_s - now_s)
@@ -70,11 +72,7 @@ class GangChoice:
         if self._has_room(work, wish):
             return Choice(work.gangs[wish], None, now_s + wish_s)
         smaller = next(
-            (
-                index
-                for index in reversed(fitting[: wish - fitting.start])
-                if self._has_room(work, index)
-            ),
+            (index for index in reversed(fitting) if index < wish and self._has_room(work, index)),
             None,
         )
         at_once = None
@@ -87,18 +85,17 @@ class GangChoice:
             return at_once
         return Choice(work.gangs[wish], room_s, room_s + wish_s)
 
-    def _fitting(self, work: Work) -> tuple[int, int]:
-        """First and last index of the gangs for which the fleet has enough GPUs and memory."""
+    def _fitting(self, work: Work) -> Sequence[int]:
+        """Indices of the gangs for which the fleet has enough GPUs with enough memory."""
         if self.free.num_gpus(work.bytes_on(1)) >= work.gangs[-1]:
-            return 0, len(work.gangs)
-        sizes = [
+            return range(len(work.gangs))
+        return [
             index
             for index, gang in enumerate(work.gangs)
             if self.free.num_gpus(work.bytes_on(gang)) >= gang
         ]
-        return (sizes[0], sizes[-1] + 1) if sizes else (0, 0)
 
-    def _first_within(self, work: Work, fitting: range, limit_s: float) -> int:
+    def _first_within(self, work: Work, fitting: Sequence[int], limit_s: float) -> int:
         """The smallest gang that takes so long at most, or else the largest."""
         return next(
             (index for index in fitting if self._all_s(work, index) <= limit_s), fitting[-1]
