@@ -34,13 +34,13 @@ test: $(VENV)/.installed-dev  ## Lint, type-check and run the tests
 	$(BIN)/python -m pytest -q
 
 test-slow: $(VENV)/.installed-dev  ## Run the tests that take longer
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not longest"
 
-test-faults: $(VENV)/.installed-dev  ## Run the tests that kill actors, nodes and drivers for minutes
-	$(BIN)/python -m pytest -q -m faults
-
-test-faults-short: $(VENV)/.installed-dev  ## The same without those that take longest, as every landing does
+test-faults: $(VENV)/.installed-dev  ## Run the tests that kill actors, nodes and drivers
 	$(BIN)/python -m pytest -q -m "faults and not longest"
+
+test-longest: $(VENV)/.installed-dev  ## Run those of both that take longest, which no landing waits for
+	$(BIN)/python -m pytest -q -m longest
 
 test-browser: $(VENV)/.installed-dev  ## Open the report in a headless Chromium, which must be there
 	NIGHTREEL_NEEDS_CHROMIUM=1 $(BIN)/python -m pytest -q -m browser

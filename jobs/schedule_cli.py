@@ -286,7 +286,7 @@ def scheduler(
         if as_json:
             typer.echo(json.dumps(past_values(PastRun(run, None, is_replaced=False))))
         elif run.request is not None:
-            typer.echo(run.request.id)
+            typer.echo(f"{run.request.id}: submitted, {run.request.manifest}")
         else:
             typer.echo(f"{run.time}: skipped: {run.reason}: {run.message}")
 

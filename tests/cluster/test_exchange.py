@@ -26,7 +26,7 @@ def line(ray_cluster: None) -> Iterator[Line]:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("num_actors", [2, 3])
+@pytest.mark.parametrize("num_actors", [3])
 @pytest.mark.parametrize("num_bytes", [4, 1 << 20])
 @pytest.mark.parametrize(("transport", "barrier"), [("object store", False), ("pickled", True)])
 def test_what_is_timed_has_arrived(

@@ -58,6 +58,7 @@ def stored_latents(store: ObjectStore, plan: VideoPlan) -> Tensor:
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_an_actor_killed_in_mid_video_costs_an_actor_and_not_a_bit(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_ray_never_starts_a_dead_actor_again(ray_cluster: None, tmp_path: Path) 
 
 
 @pytest.mark.faults
+@pytest.mark.longest
 def test_an_actor_that_hangs_is_as_good_as_dead(ray_cluster: None, tmp_path: Path) -> None:
     options = {"step_timeout_s": 30.0, "min_step_timeout_s": 1.0}
     plan = small_plan(oracle(), 402, num_steps=20)
@@ -124,6 +126,7 @@ def test_an_actor_that_hangs_is_as_good_as_dead(ray_cluster: None, tmp_path: Pat
     wait_until_free()
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_load_are_named(ray_cluster: None, tmp_path: Path) -> None:
     folder = make_tiny_wan(tmp_path / "tiny-wan")
     damaged = folder / "transformer" / "diffusion_pytorch_model.safetensors"

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
 NUM_STEPS = 6
 
 
-@pytest.mark.parametrize("every_steps", [0, 2])
+@pytest.mark.parametrize("every_steps", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_pause_keeps_a_snapshot_and_the_video_goes_on_from_it(
     tmp_path: Path, every_steps: int
 ) -> None:
@@ -53,6 +53,7 @@ def test_a_pause_keeps_a_snapshot_and_the_video_goes_on_from_it(
     assert torch.equal(kept_latents(store, plan), undisturbed(plan))
 
 
+@pytest.mark.slow
 def test_a_pause_while_decoding_goes_on_from_the_finished_latents(tmp_path: Path) -> None:
     store, plan = LocalStore(tmp_path), plan_of(NUM_STEPS)
     wanted: list[bool] = []
@@ -68,6 +69,7 @@ def test_a_pause_while_decoding_goes_on_from_the_finished_latents(tmp_path: Path
     assert torch.equal(kept_latents(store, plan), undisturbed(plan))
 
 
+@pytest.mark.slow
 def test_a_pause_that_is_taken_back_stops_nothing(tmp_path: Path) -> None:
     store, plan = LocalStore(tmp_path), plan_of(NUM_STEPS)
     answers = iter([False, False, True, True])

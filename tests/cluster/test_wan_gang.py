@@ -53,7 +53,7 @@ def gang(
         yield gang
 
 
-@pytest.mark.parametrize("mode", ["halo", "decay"])
+@pytest.mark.parametrize("mode", ["halo", pytest.param("decay", marks=pytest.mark.longest)])
 def test_1_2_3_and_5_segments_give_the_bits_of_the_reference(
     gang: Gang, engine: Engine, mode: str
 ) -> None:

@@ -36,6 +36,7 @@ def _commands() -> list[list[str]]:
     return [command for command in commands if not any(x in " ".join(command) for x in NEEDS_MORE)]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_has_help() -> None:
     named = {command[1] for command in _commands()}
     assert {"render", "validate", "engines"} <= named

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+LONGEST = [pytest.param("spill", marks=pytest.mark.longest)]
+
+
+@pytest.mark.parametrize("scenario", [*sorted(SCENARIOS.keys() - {"spill"}), *LONGEST])
 def test_a_node_that_runs_out_of_memory_loses_nothing(tmp_path: Path, scenario: str) -> None:
     assert "as promised" in in_own_process("running_out", str(tmp_path / "out"), scenario)

@@ -68,7 +68,7 @@ def gone(store: Store, options: CleanOptions) -> set[tuple[str, str]]:
     return would
 
 
-@pytest.fixture(params=["local", pytest.param("swift", marks=pytest.mark.s3)])
+@pytest.fixture(params=["local", pytest.param("swift", marks=[pytest.mark.s3, pytest.mark.slow])])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "local":
         return open_store(str(tmp_path / "store"))

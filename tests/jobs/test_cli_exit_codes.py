@@ -122,7 +122,7 @@ def test_manifests_that_cant_be_read_say_2(nightreel: Nightreel, tmp_path: Path)
         (["engine.name=wam"], "engine.name: Invalid value 'wam'"),
         (["boundary.mod=halo"], "did you mean boundary.mode?"),
         (["--preset=embeded"], "embeded"),
-        (["engine.name=wan", "engine.weights=/nowhere"], "WeightsError: /nowhere: no such folder"),
+        (["engine.name=wan", "engine.weights=/nowhere"], "WeightsError: /nowhere: no such file"),
         (["--nonsense"], "No such option"),
         (["--output=ftp://host/films"], "ftp"),
     ],

@@ -54,8 +54,8 @@ def test_the_end_is_a_moment_at_the_pace_so_far() -> None:
     first = metrics._figures
     assert first.progress_at_s == clock.now_s
     metrics._ended.set()
-    # Half the steps of the first of two films, so 0.85 / 2 of one of two, in 21 s.
-    assert first.end_at_s == pytest.approx(1000 + 21 * 2 / 0.425)
+    # Half the steps of the first of two films, so 0.85 / 2 of one of two, in 20 s from 1001 on.
+    assert first.end_at_s == pytest.approx(1001 + 20 * 2 / 0.425)
 
 
 def test_a_job_is_called_what_ray_s_jobs_api_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,7 @@ def test_strict_refuses_the_whole_manifest_before_anything_is_made(tmp_path: Pat
     assert not list(out.rglob("*.*"))
 
 
+@pytest.mark.slow
 def test_what_is_not_as_the_ledger_says_is_made_again_and_the_rest_left_alone(
     tmp_path: Path, ray_cluster: None
 ) -> None:
@@ -153,6 +154,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("keep_latents", ["never", "until_done"])
+@pytest.mark.slow
 def test_a_full_disk_fails_the_film_by_name_and_the_next_one_that_fits_is_made(
     tmp_path: Path, ray_cluster: None, keep_latents: str
 ) -> None:

@@ -111,6 +111,7 @@ def quick_bench(tmp_path: Path) -> Iterator[Bench]:
         yield Bench(open_store(name))
 
 
+@pytest.mark.slow
 def test_two_years_in_five_time_zones(quick_bench: Bench) -> None:
     """Two schedulers with nights of their own, now and then replaced by new ones.
 

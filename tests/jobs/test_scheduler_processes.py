@@ -9,6 +9,8 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from jobs.scheduler import Scheduler
 from storage.job_queue import JobQueue
 from storage.open import open_store
@@ -28,6 +30,7 @@ EVERY = {"beside": 4, "instead": 12}
 RUN_S, NUM_SCHEDULERS = 6.0, 2
 
 
+@pytest.mark.slow
 def test_every_due_time_is_submitted_once_whoever_dies(tmp_path: Path) -> None:
     queue = JobQueue(open_store(str(tmp_path)))
     for name, concurrency in (("beside", "Allow"), ("instead", "Replace")):
