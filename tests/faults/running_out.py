@@ -51,8 +51,8 @@ def spill(store: StoreConfig) -> None:
 def kill_for_memory(store: StoreConfig) -> None:
     """A video that takes more memory than the node has fails by name; the next one renders."""
     before = psutil.virtual_memory()
-    # Room for the actor itself and half of what the large video takes.
-    threshold = (before.total - before.available + 1500 * MIB) / before.total
+    # Room for Ray, for the actor itself and for half of what the large video takes.
+    threshold = (before.total - before.available + 2500 * MIB) / before.total
     os.environ.update(
         RAY_memory_usage_threshold=f"{threshold:.4f}", RAY_memory_monitor_refresh_ms="100"
     )
