@@ -31,8 +31,8 @@ def commands(address: str) -> str:
     (block,) = re.findall(r"```sh\n(.*?)```", tour, flags=re.DOTALL)
     lines = [line for line in block.splitlines() if ".venv/bin/ray " not in line]
     script = "\n".join(lines).replace(DASHBOARD, address)
-    script = script.replace(".venv/bin/nightreel", f"{sys.executable} -m jobs.cli")
-    return script.replace(".venv/bin/python", sys.executable)
+    script = script.replace(".venv/bin/python", sys.executable)
+    return script.replace(".venv/bin/nightreel", f"{sys.executable} -m jobs.cli")
 
 
 @pytest.mark.slow
