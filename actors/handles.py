@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ray
 
 from actors.failures import RAY_FAILURES, reraise
-from actors.segment import Assignment, SegmentActor, StepReport
+from actors.segment import CONCURRENCY_GROUPS, Assignment, SegmentActor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actors.image_arrays import ImageArrays
     from actors.seat import Seat
     from actors.snapshot_writer import Saved
+    from actors.step_report import StepReport
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineSource
@@ -89,7 +90,9 @@ class SegmentHandle:
         store: StoreFactory,
     ) -> SegmentHandle:
         """Make the actor in its bundle; it loads its engine while the driver goes on."""
-        remote_class: Any = ray.remote(SegmentActor)
+        # Ray's annotations do not know that an actor may have threads.
+        remote: Any = ray.remote
+        remote_class = remote(concurrency_groups=CONCURRENCY_GROUPS)(SegmentActor)
         actor = remote_class.options(
             num_cpus=num_cpus,
             num_gpus=num_gpus,
@@ -109,9 +112,11 @@ class SegmentHandle:
         """Try the encoder on the actor's node; once per actor."""
         return self._call("check_encoder", "check encoder", options)
 
-    def encode_prompts(self, plan: VideoPlan) -> ObjectRef[dict[str, NDArray[np.float32]]]:
-        """Embeddings of all prompts of a plan."""
-        return self._call("encode_prompts", self._of_job(f"{plan.request.id}/prompts"), plan)
+    def encode_prompts(self, prompts: Sequence[str]) -> list[ObjectRef[NDArray[np.float32]]]:
+        """Embeddings of prompts, a reference each."""
+        name, count = self._of_job("prompts"), len(prompts)
+        refs: Any = self._actor.encode_prompts.options(name=name, num_returns=count).remote(prompts)
+        return [refs] if count == 1 else refs
 
     def encode_image(self, plan: VideoPlan) -> ObjectRef[ImageArrays | None]:
         """A plan's image as its windows are told of it, if there is one."""
@@ -124,13 +129,12 @@ class SegmentHandle:
         *,
         plan: ObjectRef[VideoPlan],
         partition: ObjectRef[Partition],
-        prompt_embeds: ObjectRef[dict[str, NDArray[np.float32]]],
+        prompt_embeds: Sequence[ObjectRef[NDArray[np.float32]]],
         image: ObjectRef[ImageArrays | None],
     ) -> ObjectRef[None]:
         """Take over a segment, from a cut if there is one."""
         title = self._of_job(f"{video}/segment-{assignment.segment:03d}")
-        arguments = (assignment, plan, partition, prompt_embeds, image)
-        return self._call("begin", title, *arguments)
+        return self._call("begin", title, assignment, plan, partition, image, *prompt_embeds)
 
     def step(
         self,
@@ -181,9 +185,9 @@ class SegmentHandle:
         """Complete, check and upload."""
         return self._call("deliver", self._of_job(f"{video}/delivery"), epoch)
 
-    def abandon(self) -> ObjectRef[None]:
-        """Forget the video at hand and tidy the local disk."""
-        return self._call("abandon", "abandon")
+    def abandon(self, video: str | None = None) -> ObjectRef[None]:
+        """Forget a video, or all, and tidy the local disk."""
+        return self._call("abandon", "abandon", video)
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
@@ -214,10 +218,10 @@ def keep(value: T) -> ObjectRef[T]:
     return ray.put(value)
 
 
-def abandon_all(handles: Sequence[SegmentHandle]) -> None:
-    """Let the actors forget the video at hand: nothing is written from then on by who answers."""
+def abandon_all(handles: Sequence[SegmentHandle], video: str | None = None) -> None:
+    """Let actors forget a video, or all: nothing is written from then on by who answers."""
     if handles:
-        refs = [handle.abandon() for handle in handles]
+        refs = [handle.abandon(video) for handle in handles]
         ray.wait(refs, num_returns=len(refs), timeout=CLOSE_TIMEOUT_S)
 
 

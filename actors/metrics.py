@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from actors.seat import Seat
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
 
 Activity = Literal["prompts", "step", "snapshot", "decode", "encode", "check", "upload"]
 Retry = Literal["process_replaced", "step_replayed", "gang_returned", "delivery_restarted"]

@@ -5,29 +5,30 @@ else belongs to one video and one *epoch*, a number that the driver gives each a
 call meant for an earlier attempt, or for an actor that has lost its state, is refused instead of
 obeyed.
 
+It has three threads that take calls, each in order: one computes, one delivers the video before
+(``delivery``), and one answers at once (``control``), so that an actor in the middle of a long step
+is not taken for dead.
+
 Shape suffixes: T slots, C channels, H height, W width, S text tokens, D text width.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import ray
 import torch
 
 from actors.failures import StepFailedError
-from actors.heap import give_back_holes
 from actors.image_arrays import ImageArrays
 from actors.metrics import ActorMetrics
-from actors.scratch import ScratchFolder
+from actors.role import Role
 from actors.seat import Seat
-from actors.snapshot_writer import FLUSH_S, SnapshotWriter
+from actors.snapshot_writer import SnapshotWriter
 from actors.transport import ObjectStore
 from actors.worker_log import WorkerLog
-from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.engines.registry import load_engine
 from pipeline.errors import NightreelError, SegmentError
@@ -35,12 +36,13 @@ from pipeline.sampler import SegmentSampler
 from pipeline.snapshot_store import load_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from actors.snapshot_writer import Saved
+    from actors.step_report import StepReport
     from actors.transport import Transport
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
     from pipeline.stores import StoreFactory
 
 T = TypeVar("T")
+
+# Threads beside the one that computes, by what they are for.
+CONCURRENCY_GROUPS: Final = {"delivery": 1, "control": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,29 +77,8 @@ class Assignment:
     cut: Cut | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """What a finished step tells the driver: numbers, never tensors.
-
-    Attributes:
-        compute_s: seconds in both parts of the step, without waiting for neighbours.
-        num_windows: windows that the model saw.
-        sent_bytes: boundary bytes handed to neighbours.
-        save_s: seconds that the step took longer because a snapshot was taken.
-        saved: what was stored of snapshots since the last report.
-    """
-
-    segment: int
-    step: int
-    compute_s: float
-    num_windows: int
-    sent_bytes: int
-    save_s: float = 0.0
-    saved: tuple[Saved, ...] = ()
-
-
 class SegmentActor:
-    """One segment's share of a video, and, on the gang's first actor, its text and its delivery."""
+    """One segment's share of a video, and, on one actor of a gang, its text and its delivery."""
 
     def __init__(
         self,
@@ -109,32 +93,27 @@ class SegmentActor:
         torch.set_grad_enabled(False)
         self._engine = load_engine(engine.local())
         self._open_store = store
-        self._epoch = -1
-        self._sampler: SegmentSampler | None = None
-        self._delivery: VideoDelivery | None = None
-        self._snapshots: SnapshotWriter | None = None
-        self._pushed = self._num_frames = 0
+        self._roles: dict[int, Role] = {}
         self._tried_encoders: set[EncodeOptions] = set()
-        self._scratch: ScratchFolder | None = None
         self._metrics = ActorMetrics(seat, engine.name)
         self._transport: Transport = ObjectStore()
-        self._stepped_s: float | None = None
-        self._wait_s = self._begun_s = 0.0
-        self._sent_bytes = 0
 
     def __repr__(self) -> str:
         """What the dashboard calls the actor; Ray asks once."""
         return str(self._seat)
 
+    @ray.method(concurrency_group="control")
     def identity(self) -> tuple[str, int]:
         """Node id and process id, for logs; answers when the engine is loaded."""
         return ray.get_runtime_context().get_node_id(), os.getpid()
 
-    def encode_prompts(self, plan: VideoPlan) -> dict[str, NDArray[np.float32]]:
-        """Every prompt of the plan with its embedding ``[S, D]``."""
+    def encode_prompts(
+        self, prompts: Sequence[str]
+    ) -> NDArray[np.float32] | tuple[NDArray[np.float32], ...]:
+        """Embeddings ``[S, D]`` of prompts, in order; of a single one, itself."""
         with self._metrics.doing("prompts"):
-            embeds = self._engine.encode_prompts(plan.prompts)
-        return {prompt: embed.numpy() for prompt, embed in zip(plan.prompts, embeds, strict=True)}
+            embeds = tuple(embed.numpy() for embed in self._engine.encode_prompts(prompts))
+        return embeds[0] if len(embeds) == 1 else embeds
 
     def encode_image(self, plan: VideoPlan) -> ImageArrays | None:
         """The plan's image as its windows are told of it, if there is one."""
@@ -143,6 +122,7 @@ class SegmentActor:
         with self._metrics.doing("prompts"):
             return ImageArrays.of(self._engine.encode_image(plan.image.pixels_HWC))
 
+    @ray.method(concurrency_group="control")
     def check_encoder(self, options: EncodeOptions) -> None:
         """Try the encoder on this node, before hours of sampling depend on it."""
         if options not in self._tried_encoders:
@@ -154,13 +134,23 @@ class SegmentActor:
         assignment: Assignment,
         plan: VideoPlan,
         partition: Partition,
-        prompt_embeds: Mapping[str, NDArray[np.float32]],
-        image: ImageArrays | None = None,
+        image: ImageArrays | None,
+        *prompt_embeds_SD: NDArray[np.float32],
     ) -> None:
-        """Take over a segment of a video. Copies the embeddings: theirs is shared memory."""
-        self.abandon()
+        """Take over a segment of a video. Copies the embeddings: theirs is shared memory.
+
+        Args:
+            assignment: which segment, from where.
+            plan: the video.
+            partition: who has which segment.
+            image: encoded, if there is one.
+            *prompt_embeds_SD: one for each of the plan's prompts.
+        """
+        self._leave(plan.request.id)
+        self._leave_unfinished()
         embeds_SD = {
-            prompt: torch.from_numpy(embed.copy()) for prompt, embed in prompt_embeds.items()
+            prompt: torch.from_numpy(embed_SD.copy())
+            for prompt, embed_SD in zip(plan.prompts, prompt_embeds_SD, strict=True)
         }
         segment, cut = assignment.segment, assignment.cut
         image_embeds = None if image is None else image.copied()
@@ -171,10 +161,12 @@ class SegmentActor:
             cut.check(plan)
             wanted = sampler.needs(cut.step)
             sampler.restore(cut.step, *load_slots(self._open_store(), cut, *wanted))
+        snapshots = None
         if assignment.prefix is not None:
-            self._snapshots = SnapshotWriter(self._open_store, assignment.prefix)
-        self._sampler, self._epoch = sampler, assignment.epoch
-        self._log.began(sampler, assignment.epoch)
+            snapshots = SnapshotWriter(self._open_store, assignment.prefix)
+        role = Role(assignment.epoch, sampler, snapshots)
+        self._roles[role.epoch] = role
+        self._log.began(role)
 
     @ray.method(num_returns=3)
     def step(
@@ -189,129 +181,98 @@ class SegmentActor:
         The third return says that it went well, and weighs nothing: whoever waits for the step asks
         for it, so as not to have the boundaries sent along.
         """
-        sampler = self._sampler_at(epoch, step)
-        started_s = time.perf_counter()
-        self._wait_s = 0.0 if self._stepped_s is None else started_s - self._stepped_s
+        role = self._role(epoch, step)
         messages = [self._transport.unpack(m) for m in (from_left, from_right) if m is not None]
-        given = self._computed(sampler, lambda: sampler.begin_step(messages))
-        self._sent_bytes = sum(message.num_bytes for message in given)
+        given = self._computed(role, lambda: role.begin_step(messages))
         sent = {message.receiver: self._transport.pack(message) for message in given}
-        self._begun_s = time.perf_counter() - started_s
-        return sent.get(sampler.segment - 1), sent.get(sampler.segment + 1), None
+        segment = role.sampler.segment
+        return sent.get(segment - 1), sent.get(segment + 1), None
 
     def finish(self, epoch: int, step: int, saves: bool) -> StepReport:
         """Compute the rest of a step, while what was given travels; take a snapshot if asked to."""
-        sampler = self._sampler_at(epoch, step)
-        started_s = time.perf_counter()
-        self._computed(sampler, sampler.finish_step)
-        computed_s = time.perf_counter()
-        if saves and self._snapshots is not None:
-            self._snapshots.save(sampler)
-        owned = sampler.partition.owned(step, sampler.segment)
-        report = StepReport(
-            segment=sampler.segment,
-            step=step,
-            compute_s=self._begun_s + computed_s - started_s,
-            num_windows=len(sampler.plan.boundary.windows(step, owned)),
-            sent_bytes=self._sent_bytes,
-            save_s=time.perf_counter() - computed_s,
-            saved=() if self._snapshots is None else self._snapshots.collect(),
-        )
-        self._metrics.step(report, self._wait_s)
-        self._log.step(report, sampler.plan.num_steps, self._wait_s)
-        self._stepped_s = time.perf_counter()
+        role = self._role(epoch, step)
+        report, wait_s = self._computed(role, lambda: role.finish_step(step, saves=saves))
+        self._metrics.step(report, wait_s)
+        self._log.step(role, report, wait_s)
         return report
 
+    @ray.method(concurrency_group="control")
     def flush(self, epoch: int) -> tuple[Saved, ...]:
         """What was stored of snapshots since the last report, after a moment's wait for more."""
-        self._sampler_at(epoch, None)
-        if self._snapshots is None:
-            return ()
-        self._snapshots.wait(FLUSH_S)
-        return self._snapshots.collect()
+        return self._role(epoch).flush()
 
+    @ray.method(concurrency_group="control")
     def ping(self, epoch: int) -> int:
         """The next step; an actor that has lost its state, or was given another, refuses."""
-        return self._sampler_at(epoch, None).step
+        return self._role(epoch).sampler.step
 
+    @ray.method(concurrency_group="control")
     def slots(self, epoch: int, span: Span) -> NDArray[np.float32]:
         """Finished latents ``[T, C, H, W]`` of part of what this segment owns."""
-        sampler = self._finished_sampler(epoch)
-        return sampler.latents(span).numpy()
+        return self._role(epoch).slots(span)
 
+    @ray.method(concurrency_group="delivery")
     def open_delivery(self, epoch: int, plan: VideoPlan, order: DeliveryOrder) -> None:
         """Become the one that decodes, encodes and uploads; an earlier try is forgotten."""
-        self._finished_sampler(epoch)
-        self._abandon_delivery()
-        self._scratch = ScratchFolder()
-        folder, stage = self._scratch.path, self._metrics.doing
-        self._delivery = VideoDelivery(plan, order, self._engine, folder, stage)
-        self._pushed = self._num_frames = 0
+        self._role(epoch).open_delivery(plan, order, self._engine, self._metrics.doing)
 
+    @ray.method(concurrency_group="delivery")
     def push(self, epoch: int, index: int, slots_TCHW: NDArray[np.float32]) -> int:
         """Take the next run of slots; give the number of frames encoded so far."""
-        self._finished_sampler(epoch)
-        if self._delivery is None or index != self._pushed:
-            raise SegmentError(f"delivery: got run {index} of slots, expected {self._pushed}")
-        self._pushed += 1
-        num_frames = self._delivery.push(torch.from_numpy(slots_TCHW.copy()))
-        self._metrics.frames(num_frames - self._num_frames)
-        self._num_frames = num_frames
-        give_back_holes()
+        # Whether gradients are kept is each thread's own affair.
+        with torch.no_grad():
+            num_frames, num_new = self._role(epoch).push(index, slots_TCHW)
+        self._metrics.frames(num_new)
         return num_frames
 
+    @ray.method(concurrency_group="delivery")
     def deliver(self, epoch: int) -> Delivered:
-        """Complete, check and upload the video."""
-        self._finished_sampler(epoch)
-        if self._delivery is None:
-            raise SegmentError("delivery: none is open")
-        delivered = self._delivery.finish(self._open_store())
-        self._log.note(f"delivered {delivered.video.key}, {delivered.video.size_bytes} bytes")
-        self.abandon()
+        """Complete, check and upload the video, and forget it."""
+        role = self._role(epoch)
+        delivered = role.deliver(self._open_store())
+        video = delivered.video
+        self._log.note(role, f"delivered {video.key}, {video.size_bytes} bytes")
+        self._leave(role.video)
         return delivered
 
-    def abandon(self) -> None:
-        """Forget the video at hand and what lies of it on the local disk; the engine stays."""
-        self._abandon_delivery()
-        if self._snapshots is not None:
-            self._snapshots.wait()
-        self._epoch, self._sampler, self._snapshots, self._stepped_s = -1, None, None, None
+    @ray.method(concurrency_group="delivery")
+    def abandon(self, video: str | None = None) -> None:
+        """Forget a video, or all, and what lies of it on the local disk; the engine stays."""
+        self._leave(video)
 
-    def _abandon_delivery(self) -> None:
-        if self._delivery is not None:
-            self._delivery.abandon()
-        if self._scratch is not None:
-            self._scratch.remove()
-        self._delivery = self._scratch = None
+    def _leave(self, video: str | None) -> None:
+        for epoch, role in list(self._roles.items()):
+            if video in {None, role.video}:
+                self._roles.pop(epoch, None)
+                role.abandon()
 
-    def _finished_sampler(self, epoch: int) -> SegmentSampler:
-        """The sampler, if this call is meant for its epoch and it has finished all steps."""
-        sampler = self._sampler_at(epoch, None)
-        return self._sampler_at(epoch, sampler.plan.num_steps)
+    def _leave_unfinished(self) -> None:
+        """Of two videos on an actor one is sampled: what is not, is nobody's any more."""
+        for role in list(self._roles.values()):
+            if not role.is_sampled:
+                self._leave(role.video)
 
-    def _sampler_at(self, epoch: int, step: int | None) -> SegmentSampler:
-        """The sampler, if this call is meant for its epoch and, where it matters, its next step."""
-        if self._sampler is None or epoch != self._epoch:
-            raise SegmentError(
-                f"got a call for epoch {epoch}, but this actor is at epoch {self._epoch}"
-            )
-        if step is not None and self._sampler.step != step:
-            raise SegmentError(
-                f"video '{self._sampler.plan.request.id}', segment {self._sampler.segment}: got a "
-                f"call for step {step}, but step {self._sampler.step} is next"
-            )
-        return self._sampler
+    def _role(self, epoch: int, step: int | None = None) -> Role:
+        """The role that a call is meant for, if it is there and, where it matters, at that step."""
+        role = self._roles.get(epoch)
+        if role is None:
+            at = ", ".join(map(str, sorted(self._roles))) or "none"
+            raise SegmentError(f"got a call for epoch {epoch}, but this actor is at epoch {at}")
+        if step is not None:
+            role.expect(step)
+        return role
 
-    def _computed(self, sampler: SegmentSampler, compute: Callable[[], T]) -> T:
+    def _computed(self, role: Role, compute: Callable[[], T]) -> T:
         """A part of the step at hand; what goes wrong in it bears the segment's number."""
+        sampler = role.sampler
         step = sampler.step
         try:
             return compute()
         except NightreelError as error:
-            self._log.failed(step, error)
+            self._log.failed(role, step, error)
             raise
         except Exception as error:
-            where = f"video '{sampler.plan.request.id}', segment {sampler.segment}, step {step}"
+            where = f"video '{role.video}', segment {sampler.segment}, step {step}"
             message = f"{where}: {type(error).__name__}: {error}"
-            self._log.failed(step, error)
+            self._log.failed(role, step, error)
             raise StepFailedError(sampler.segment, message) from error

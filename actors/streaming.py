@@ -1,4 +1,4 @@
-"""Finished slots, in order, through the first actor's decoder into the store."""
+"""Finished slots, in order, through one actor's decoder into the store."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
     from actors.take import Take, Watcher
+    from actors.track import Track
     from pipeline.delivery import Delivered, DeliveryOrder
 
 # Slots decoded in one call: small enough that two in flight are nothing, large enough that a call's
@@ -35,15 +36,15 @@ def finished_slots(take: Take) -> Iterator[ObjectRef[NDArray[np.float32]]]:
             yield track.handle.slots(track.epoch, span, take.plan.request.id)
 
 
-def stream(take: Take, order: DeliveryOrder, watcher: Watcher) -> Delivered:
-    """One try at decoding, encoding, checking and uploading.
+def stream(take: Take, order: DeliveryOrder, watcher: Watcher, carrier: Track) -> Delivered:
+    """One try at decoding, encoding, checking and uploading, all on one segment's actor.
 
     Raises:
         SegmentDiedError: an actor died or hung.
         PausedError: the take was to stop; it goes on from its finished latents.
         NightreelError: the video can't be encoded or stored.
     """
-    carrier, video = take.tracks[0], take.plan.request.id
+    video = take.plan.request.id
     doing = f"video '{video}': decoding"
     timeout_s = take.options.decode_timeout_s
     opened = carrier.handle.open_delivery(carrier.epoch, take.plan_ref, order, video)

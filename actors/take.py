@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from actors.handles import SegmentHandle
     from actors.losses import Losses
     from actors.placement import GangOptions
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from actors.track import Track
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.plan import VideoPlan
@@ -150,7 +150,7 @@ class Take:
         """
         for tries_left in reversed(range(self.options.max_deaths)):
             try:
-                return stream(self, order, watcher)
+                return stream(self, order, watcher, self.tracks[0])
             except SegmentDiedError as error:
                 if not tries_left:
                     raise

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from actors.role import Role
     from actors.seat import Seat
-    from actors.segment import StepReport
-    from pipeline.sampler import SegmentSampler
+    from actors.step_report import StepReport
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
 
@@ -19,7 +19,6 @@ class WorkerLog:
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
-        self._whose = f"job={seat.job} {seat.actor}"
         self._logger = logging.getLogger("nightreel.actor")
         self._logger.setLevel(logging.INFO)
         self._logger.propagate = False
@@ -30,26 +29,28 @@ class WorkerLog:
             handler.setFormatter(formatter)
             self._logger.addHandler(handler)
 
-    def began(self, sampler: SegmentSampler, epoch: int) -> None:
-        """The actor has taken over a segment; what follows is of this video until the next line."""
-        self._whose = (
-            f"job={self._seat.job} {self._seat.actor} video={sampler.plan.request.id} "
-            f"segment={sampler.segment} epoch={epoch}"
-        )
-        self._logger.info("%s begins at step=%d", self._whose, sampler.step)
+    def began(self, role: Role) -> None:
+        """The actor has taken over a segment."""
+        self._logger.info("%s begins at step=%d", self._whose(role), role.sampler.step)
 
-    def step(self, report: StepReport, num_steps: int, wait_s: float) -> None:
+    def step(self, role: Role, report: StepReport, wait_s: float) -> None:
         """A step is done."""
         self._logger.info(
             "%s step=%d/%d took %.3f s after waiting %.3f s, sent %d bytes",
-            *(self._whose, report.step + 1, num_steps),
+            *(self._whose(role), report.step + 1, role.sampler.plan.num_steps),
             *(report.compute_s, wait_s, report.sent_bytes),
         )
 
-    def failed(self, step: int, error: BaseException) -> None:
+    def failed(self, role: Role, step: int, error: BaseException) -> None:
         """A step went wrong."""
-        self._logger.error("%s step=%d: %s", self._whose, step + 1, error)
+        self._logger.error("%s step=%d: %s", self._whose(role), step + 1, error)
 
-    def note(self, what: str) -> None:
-        """Anything else about the video at hand."""
-        self._logger.info("%s %s", self._whose, what)
+    def note(self, role: Role, what: str) -> None:
+        """Anything else about a video."""
+        self._logger.info("%s %s", self._whose(role), what)
+
+    def _whose(self, role: Role) -> str:
+        return (
+            f"job={self._seat.job} {self._seat.actor} video={role.video} "
+            f"segment={role.sampler.segment} epoch={role.epoch}"
+        )

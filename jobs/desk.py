@@ -1,4 +1,4 @@
-"""Takes rows one at a time and sees each through to its ledger record.
+"""Takes rows, each in a thread of its own, and sees them through to their ledger records.
 
 Media first, sidecar next, ledger record last: what the ledger names is there, whole. Everything
 between is done under a lease, and what a dead driver left is taken up or cleared away first.
@@ -41,11 +41,10 @@ from storage.record import LedgerRecord
 from storage.rejected import Rejection
 
 if TYPE_CHECKING:
+    from jobs.booking import Booking
     from jobs.orders import Orders
     from jobs.progress import Progress
     from jobs.render import Job, JobSummary
-    from jobs.studio import Studio
-    from jobs.triage import Triaged
     from pipeline.delivery import Delivered
     from storage.leases import Leases
     from storage.stored import StoreWithListing
@@ -56,7 +55,7 @@ JOB_ERRORS = (ClusterError, PausedError, StoreAccessError, StoreUnavailableError
 
 @dataclass(slots=True)
 class Desk:
-    """One pass over some rows, on one studio.
+    """One pass over some rows.
 
     Attributes:
         waiting: rows that other drivers have.
@@ -65,7 +64,6 @@ class Desk:
     job: Job
     triage: Triage
     leases: Leases
-    studio: Studio
     summary: JobSummary
     progress: Progress
     orders: Orders
@@ -79,23 +77,16 @@ class Desk:
         self._ledger = Ledger(self._store)
         self._retention = Retention(self._store, self.job.config.output)
 
-    def take(self, row: Triaged) -> None:
-        """Do what is to be done with one row.
-
-        Raises:
-            PausedError: the job is to pause; the row was not begun, or goes on from a snapshot.
-        """
-        self.orders.check()
+    def settle(self, row: Rejection | AlreadyThere | GivenUp) -> None:
+        """Do what is to be done with a row that is not rendered."""
         if isinstance(row, Rejection):
             self.summary.rejected.append(row)
             self.progress.row_rejected(row)
         elif isinstance(row, AlreadyThere):
             self._skip(row)
-        elif isinstance(row, GivenUp):
+        else:
             self.summary.failed[row.record.id] = f"{row.record.error}: {row.record.message}"
             self.progress.video_given_up(row.record, row.num_failures)
-        else:
-            self._take_or_wait(row)
 
     def _skip(self, row: AlreadyThere) -> None:
         record = row.record
@@ -105,8 +96,14 @@ class Desk:
         self.summary.skipped += 1
         self.progress.video_skipped(record)
 
-    def _take_or_wait(self, row: ToRender) -> None:
-        """Render a video, unless another driver has it; what that one did meanwhile counts."""
+    def see_to(self, row: ToRender, booking: Booking) -> None:
+        """Render a video, unless another driver has it; what that one did meanwhile counts.
+
+        Raises:
+            PausedError: the job is to pause; the row was not begun, or goes on from a snapshot.
+            NightreelError: the job can't go on.
+        """
+        self.orders.check()
         lease = self.leases.acquire(row.plan.request.id, row.fingerprint)
         if lease is None:
             self.waiting.append(row)
@@ -116,10 +113,10 @@ class Desk:
             if isinstance(now, ToRender):
                 now = self._taken_up(now)
             if isinstance(now, ToRender):
-                heartbeat.done = self._render(now, heartbeat)
+                heartbeat.done = self._render(now, booking, heartbeat)
             else:
                 heartbeat.done = isinstance(now, AlreadyThere)
-                self.take(now)
+                self.settle(now)
 
     def _taken_up(self, row: ToRender) -> ToRender | AlreadyThere:
         """Clear away what a dead driver's uploads left, or find that only its record is missing."""
@@ -139,16 +136,17 @@ class Desk:
         for prefix in (keys.videos_of(video_id), keys.checkpoints_of(video_id)):
             self._store.sweep_unfinished(-CLOCK_SKEW_S, prefix)
 
-    def _render(self, row: ToRender, heartbeat: Heartbeat) -> bool:
+    def _render(self, row: ToRender, booking: Booking, heartbeat: Heartbeat) -> bool:
         """Render one video and write its ledger record, whatever became of it.
 
         Returns:
             Whether the ledger has the video now.
         """
+        booking.await_turn(row.plan)
         started_at, started_s = datetime.now(UTC), time.monotonic()
         self.progress.video_started(row.plan, row.reason)
         try:
-            record = self._delivered(row, heartbeat)
+            record = self._delivered(row, booking, heartbeat)
         except JOB_ERRORS:
             raise
         except LeaseLostError as error:
@@ -183,16 +181,17 @@ class Desk:
         # An upload whose very beginning got no answer is known to nobody.
         self._sweep(record.id)
 
-    def _delivered(self, row: ToRender, heartbeat: Heartbeat) -> LedgerRecord:
+    def _delivered(self, row: ToRender, booking: Booking, heartbeat: Heartbeat) -> LedgerRecord:
         """Media, then sidecar; the record is what the ledger will say, and is true."""
         video_id = row.plan.request.id
         self.orders.check_video(video_id)
         tally = Tally(self.progress, video_id, heartbeat, self.orders)
         config, order = self.job.config, self._order(row)
         try:
-            made = make(self.studio, row, config, order, watcher=tally, store=self._store)
+            made = make(booking, row, config, order, watcher=tally, store=self._store)
+            booking.leave(is_done=True)
         finally:
-            self.orders.at_work(is_sampling=False)
+            self.orders.at_work(video_id, is_sampling=False)
         self._store.put_bytes(
             keys.sidecar(video_id, row.fingerprint),
             sidecar_json(made, tally.timings()),

@@ -111,8 +111,6 @@ def work_of(plan: VideoPlan, num_actors: int) -> VideoWork:
         ]
         num_windows += sum(counts)
         num_critical += max(counts)
-    _, height, width = plan.latent_shape
-    length = min(plan.engine.window_latent_frames, plan.num_latent_frames)
     return VideoWork(
         num_frames=request.num_frames,
         num_pixels=request.num_frames * request.width * request.height,
@@ -120,8 +118,15 @@ def work_of(plan: VideoPlan, num_actors: int) -> VideoWork:
         num_segments=partition.num_segments,
         num_windows=num_windows,
         num_critical_windows=num_critical,
-        window_cost=length * height * width * (2 if plan.is_guided else 1),
+        window_cost=window_cost(plan),
     )
+
+
+def window_cost(plan: VideoPlan) -> int:
+    """Latent pixels that the model sees in one window, twice if it is guided."""
+    _, height, width = plan.latent_shape
+    length = min(plan.engine.window_latent_frames, plan.num_latent_frames)
+    return length * height * width * (2 if plan.is_guided else 1)
 
 
 def estimate(

@@ -57,7 +57,7 @@ class Orders:
             VideoCancelledError: it is not wanted any more.
         """
 
-    def at_work(self, *, is_sampling: bool) -> None:
+    def at_work(self, video_id: str, *, is_sampling: bool) -> None:
         """A video has actors that compute it, or has no more."""
 
 
@@ -75,7 +75,8 @@ class QueueOrders(Orders):
         self.state: JobState = "running"
         self.is_superseded = False
         self._skipped: frozenset[str] = frozenset()
-        self._is_sampling, self._was_interrupted = False, False
+        self._sampling: set[str] = set()
+        self._was_interrupted = False
         self._pause_since_s: float | None = None
         self._stop, self._quiet = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="orders", daemon=True)
@@ -117,9 +118,12 @@ class QueueOrders(Orders):
         if video_id in self._skipped:
             raise VideoCancelledError(f"video '{video_id}' was cancelled")
 
-    def at_work(self, *, is_sampling: bool) -> None:
+    def at_work(self, video_id: str, *, is_sampling: bool) -> None:
         """See ``Orders``."""
-        self._is_sampling = is_sampling
+        if is_sampling:
+            self._sampling.add(video_id)
+        else:
+            self._sampling.discard(video_id)
 
     def read(self) -> None:
         """Look at the log now.
@@ -145,7 +149,7 @@ class QueueOrders(Orders):
     def _is_to_end(self) -> bool:
         if self.is_superseded or self.state == "cancelling":
             return True
-        if self.state != "pausing" or self._is_sampling:
+        if self.state != "pausing" or self._sampling:
             self._pause_since_s = None
             return False
         if self._pause_since_s is None:

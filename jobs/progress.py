@@ -1,8 +1,8 @@
 """What a running job tells whoever watches it: the Protocol between the driver and a display.
 
 The driver (``jobs.render``) calls these; ``jobs.progress_terminal`` shows bars with ETA in a
-terminal, ``jobs.progress_log`` writes plain lines. Calls come from one thread, in order, many a
-second.
+terminal, ``jobs.progress_log`` writes plain lines. Calls come one at a time, those about one
+video in order, many a second.
 """
 
 from __future__ import annotations

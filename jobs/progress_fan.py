@@ -1,7 +1,8 @@
-"""One ``Progress`` that passes everything on to several."""
+"""One ``Progress`` that passes everything on to several, whichever thread it comes from."""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,59 +17,70 @@ class ProgressFan:
     """Tells each of its listeners, in order. See ``jobs.progress.Progress`` for what is told."""
 
     def __init__(self, *listeners: Progress) -> None:
-        self._listeners = listeners
+        self._listeners, self._lock = listeners, threading.RLock()
 
     def job_started(self, num_rows: int) -> None:
         """The manifest is open."""
-        for listener in self._listeners:
-            listener.job_started(num_rows)
+        with self._lock:
+            for listener in self._listeners:
+                listener.job_started(num_rows)
 
     def row_rejected(self, rejection: Rejection) -> None:
         """A row can't be rendered."""
-        for listener in self._listeners:
-            listener.row_rejected(rejection)
+        with self._lock:
+            for listener in self._listeners:
+                listener.row_rejected(rejection)
 
     def video_skipped(self, record: LedgerRecord) -> None:
         """A video is there already."""
-        for listener in self._listeners:
-            listener.video_skipped(record)
+        with self._lock:
+            for listener in self._listeners:
+                listener.video_skipped(record)
 
     def video_given_up(self, record: LedgerRecord, num_failures: int) -> None:
         """A video is not tried again."""
-        for listener in self._listeners:
-            listener.video_given_up(record, num_failures)
+        with self._lock:
+            for listener in self._listeners:
+                listener.video_given_up(record, num_failures)
 
     def video_started(self, plan: VideoPlan, reason: str) -> None:
         """A video begins."""
-        for listener in self._listeners:
-            listener.video_started(plan, reason)
+        with self._lock:
+            for listener in self._listeners:
+                listener.video_started(plan, reason)
 
     def sampling_started(self, video_id: str, num_segments: int, first_step: int = 0) -> None:
         """A take begins."""
-        for listener in self._listeners:
-            listener.sampling_started(video_id, num_segments, first_step)
+        with self._lock:
+            for listener in self._listeners:
+                listener.sampling_started(video_id, num_segments, first_step)
 
     def step_done(self, video_id: str, segment: int, step: int) -> None:
         """A segment finished a step."""
-        for listener in self._listeners:
-            listener.step_done(video_id, segment, step)
+        with self._lock:
+            for listener in self._listeners:
+                listener.step_done(video_id, segment, step)
 
     def frames_done(self, video_id: str, num_frames: int) -> None:
         """So many frames are encoded by now."""
-        for listener in self._listeners:
-            listener.frames_done(video_id, num_frames)
+        with self._lock:
+            for listener in self._listeners:
+                listener.frames_done(video_id, num_frames)
 
     def video_finished(self, record: LedgerRecord, duration_s: float) -> None:
         """A video is in the ledger."""
-        for listener in self._listeners:
-            listener.video_finished(record, duration_s)
+        with self._lock:
+            for listener in self._listeners:
+                listener.video_finished(record, duration_s)
 
     def video_left(self, video_id: str, reason: str) -> None:
         """A video is another driver's now."""
-        for listener in self._listeners:
-            listener.video_left(video_id, reason)
+        with self._lock:
+            for listener in self._listeners:
+                listener.video_left(video_id, reason)
 
     def job_finished(self, summary: JobSummary) -> None:
         """All is done, or the job was stopped."""
-        for listener in self._listeners:
-            listener.job_finished(summary)
+        with self._lock:
+            for listener in self._listeners:
+                listener.job_finished(summary)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Final
 from jobs.desk import Desk
 from jobs.engine_source import engine_spec
 from jobs.job_name import job_name
+from jobs.measured_pace import pace_for
 from jobs.metrics import JobMetrics
 from jobs.orders import Orders
 from jobs.progress_fan import ProgressFan
 from jobs.report.watching import PageProgress
+from jobs.shift import Shift
 from jobs.studio import Studio
 from jobs.triage import Triage
 from jobs.turns import in_turn
@@ -40,6 +42,7 @@ from storage.results import put_results, read_results
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jobs.estimate import Pace
     from jobs.progress import Progress
     from jobs.settings import JobConfig
     from jobs.triage import ToRender, Triaged
@@ -110,7 +113,8 @@ def render(job: Job, progress: Progress, orders: Orders | None = None) -> JobSum
     progress = ProgressFan(page, JobMetrics(job_name()))
     progress.job_started(manifest.num_rows)
     leases = Leases(store, job.config.lease)
-    driver = _Driver(job, triage, leases, summary, progress, orders or Orders())
+    pace = pace_for(job.config, triage.engine, [store])
+    driver = _Driver(job, triage, leases, summary, progress, orders or Orders(), pace)
     try:
         driver.see_to(triage.each(in_turn(manifest)))
     except (StoreUnavailableError, StoreAccessError):
@@ -138,6 +142,7 @@ class _Driver:
     summary: JobSummary
     progress: Progress
     orders: Orders
+    pace: Pace | None
 
     def see_to(self, rows: Iterable[Triaged]) -> None:
         """Settle every row."""
@@ -155,20 +160,11 @@ class _Driver:
 
         Actors are not kept from others while this driver waits.
         """
+        desk = Desk(self.job, self.triage, self.leases, self.summary, self.progress, self.orders)
         wants_pause = self.orders.wants_pause
         with Studio(self.job.config, self.job.store, job_name(), wants_pause) as studio:
-            desk = Desk(
-                self.job,
-                self.triage,
-                self.leases,
-                studio,
-                self.summary,
-                self.progress,
-                self.orders,
-            )
-            for row in rows:
-                desk.take(row)
-            return desk.waiting
+            Shift(desk, studio, self.pace).see_to(rows)
+        return desk.waiting
 
 
 def _write_tables(store: ObjectStore, summary: JobSummary) -> None:

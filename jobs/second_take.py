@@ -20,8 +20,8 @@ from storage import keys
 
 if TYPE_CHECKING:
     from actors.take import Watcher
+    from jobs.booking import Booking
     from jobs.settings import JobConfig
-    from jobs.studio import Studio
     from jobs.triage import ToRender
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.plan import VideoPlan
@@ -51,7 +51,7 @@ class Made:
 
 
 def make(
-    studio: Studio,
+    booking: Booking,
     row: ToRender,
     config: JobConfig,
     order: DeliveryOrder,
@@ -66,7 +66,7 @@ def make(
         NightreelError: the video can't be made, or the cluster can't serve.
     """
     try:
-        delivered = studio.render(row.plan, order, watcher)
+        delivered = booking.render(row.plan, order, watcher)
     except WORTH_A_SECOND_TAKE as error:
         logger.warning("video '%s': %s; once more with safe settings", row.plan.request.id, error)
     else:
@@ -75,7 +75,7 @@ def make(
     for key in list(store.list_keys(keys.checkpoints(row.plan.request.id, row.fingerprint))):
         store.delete(key)
     safe_row, safe_config = replace(row, plan=_safe_plan(row)), safe(config)
-    delivered = studio.render_with(safe_config, safe_row.plan, order, watcher)
+    delivered = booking.render_with(safe_config, safe_row.plan, order, watcher)
     return Made(row=safe_row, config=safe_config, delivered=delivered, is_safe=True)
 
 

@@ -1,33 +1,33 @@
-"""A job's cluster and gang: there when a video first needs them, replaced when they break."""
+"""A job's cluster and actors: there when a video first needs them, gathered anew when need be."""
 
 from __future__ import annotations
 
-import logging
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from actors.cluster import connected
-from actors.failures import SegmentDiedError
+from actors.crew import Crew
 from actors.gang import Gang
 from actors.pause import never
 from jobs.engine_source import engine_source
+from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
 
-    from actors.take import Watcher
     from jobs.settings import JobConfig
-    from pipeline.delivery import Delivered, DeliveryOrder
-    from pipeline.plan import VideoPlan
     from pipeline.stores import StoreFactory
-
-logger = logging.getLogger("nightreel.studio")
 
 
 class Studio:
-    """Renders videos one after another on warm actors. Use as a context manager."""
+    """Warm actors, and gangs of them. Use as a context manager.
+
+    Attributes:
+        wants_pause: whether videos are to stop at their next snapshots.
+    """
 
     def __init__(
         self,
@@ -38,9 +38,10 @@ class Studio:
     ) -> None:
         """Nothing starts yet: a job in which everything is done already needs no cluster."""
         self._config, self._store, self._job = config, store, job
-        self._wants_pause = wants_pause
+        self.wants_pause = wants_pause
         self._cluster = ExitStack()
-        self._gang: Gang | None = None
+        self._crew: Crew | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -51,61 +52,58 @@ class Studio:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._dismiss()
+        self.dismiss()
         self._cluster.close()
 
-    def render(self, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher) -> Delivered:
-        """Render one video; if no actor is left of the gang, once more with a new one.
+    def gather(self, config: JobConfig | None = None) -> dict[int, str]:
+        """Send home who is there and start others; the node of each one's place.
 
-        A gang that has actors left has done what can be done: then it is the video that kills them.
-
-        Raises:
-            NightreelError: the video can't be made, or the cluster can't serve.
-        """
-        try:
-            return self._ready().render(plan, order, watcher, self._wants_pause)
-        except SegmentDiedError as error:
-            if self.num_actors:
-                raise
-            self._dismiss()
-            logger.warning("%s; trying again with a new gang", error)
-        return self._ready().render(plan, order, watcher, self._wants_pause)
-
-    def render_with(
-        self, config: JobConfig, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher
-    ) -> Delivered:
-        """Render one video on a gang of its own that is set up differently.
+        Args:
+            config: what they are set up with; ``None``: as the job says.
 
         Raises:
-            NightreelError: as ``render``.
+            ClusterError: the cluster can't be reached or has no room.
+            WeightsError: the engine's weights are missing or damaged.
         """
-        usual = self._config
-        self._dismiss()
-        self._config = config
-        try:
-            return self.render(plan, order, watcher)
-        finally:
-            self._dismiss()
-            self._config = usual
+        self.dismiss()
+        config = config or self._config
+        self._cluster.enter_context(connected(config.ray))
+        crew = Crew(engine_source(config), config.gang, self._store, self._job)
+        with self._lock:
+            self._crew = crew
+        return crew.nodes()
 
-    @property
-    def num_actors(self) -> int:
-        """Actors of the gang, 0 while there is none."""
-        return 0 if self._gang is None else len(self._gang)
+    def gang(self, places: Iterable[int] | None = None) -> Gang:
+        """Those who are in these places; ``None``: all.
 
-    def _ready(self) -> Gang:
-        if self._gang is None:
-            self._cluster.enter_context(connected(self._config.ray))
-            self._gang = Gang(
-                engine_source(self._config),
-                self._config.gang,
-                self._store,
-                self._job,
-                self._config.checkpoint,
-            )
-        return self._gang
+        Raises:
+            ClusterError: they were sent home.
+        """
+        if (crew := self._crew) is None:
+            raise ClusterError("the actors were sent home")
+        config = self._config
+        return Gang(
+            crew,
+            config.gang,
+            self._store,
+            job=self._job,
+            checkpoint=config.checkpoint,
+            places=places,
+        )
 
-    def _dismiss(self) -> None:
-        gang, self._gang = self._gang, None
-        if gang is not None:
-            gang.close()
+    def nodes(self) -> dict[int, str]:
+        """The living node of every place that is on one."""
+        return {} if (crew := self._crew) is None else crew.nodes()
+
+    def encode_ahead(self, prompts: Iterable[str]) -> None:
+        """Have prompts encoded that videos will need, by any actor, between its steps."""
+        if (crew := self._crew) is not None:
+            for handle in crew.handles()[:1]:
+                crew.prompts.encode(prompts, handle)
+
+    def dismiss(self) -> None:
+        """Send the actors home; nothing if that is done already."""
+        with self._lock:
+            crew, self._crew = self._crew, None
+        if crew is not None:
+            crew.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.sidecar import Timings
 
 if TYPE_CHECKING:
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from jobs.heartbeat import Heartbeat
     from jobs.orders import Orders
     from jobs.progress import Progress
@@ -34,7 +34,7 @@ class Tally:
     def on_start(self, num_segments: int, first_step: int) -> None:
         """See ``actors.take.Watcher``."""
         self._check()
-        self._orders.at_work(is_sampling=True)
+        self._orders.at_work(self._id, is_sampling=True)
         self._num_segments = num_segments
         self._reports.clear()
         now_s = time.monotonic()

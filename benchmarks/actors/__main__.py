@@ -26,7 +26,7 @@ from pipeline.request import VideoSpec, resolve
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from jobs.settings import JobConfig
 
 README = Path(__file__).parent / "README.md"
@@ -80,7 +80,7 @@ def _sample(config: JobConfig, num_actors: int) -> tuple[float, int]:
     options = GangOptions(actors=num_actors, threads_per_actor=1)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Gang(config.engine, options, StoreConfig(uri=folder), "benchmark") as gang,
+        Gang.gathered(config.engine, options, StoreConfig(uri=folder), "benchmark") as gang,
     ):
         gang.begin(_plan(config, WARM_UP_S)).sample(_Count())
         take, count = gang.begin(_plan(config, DURATION_S)), _Count()

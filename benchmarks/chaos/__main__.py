@@ -17,6 +17,7 @@ import random
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,6 +125,7 @@ class World:
         self._store, self._cluster, self._nodes, self._rng = store, cluster, nodes, rng
         self._oracle = GaussianEngine(ENGINE)
         self._gang: Gang | None = None
+        self._crew = ExitStack()
         self._expected = reference.sample(self._plan("any"), self._oracle)
 
     def one_video(self, toll: Toll) -> None:
@@ -155,22 +157,18 @@ class World:
 
     def close(self) -> None:
         """End the gang."""
-        gang, self._gang = self._gang, None
-        if gang is not None:
-            gang.close()
+        self._gang = None
+        self._crew.close()
 
     def _ready(self) -> Gang:
         if len(self._nodes) == 1:
             self._nodes.append(add_node(self._cluster, 1))
             self._cluster.wait_for_nodes()
         if self._gang is None:
-            self._gang = Gang(
-                EngineOptions(name="gaussian", gaussian=SLOW),
-                GANG,
-                self._store,
-                "chaos",
-                CheckpointOptions(every_steps=EVERY_STEPS),
-            )
+            engine = EngineOptions(name="gaussian", gaussian=SLOW)
+            checkpoint = CheckpointOptions(every_steps=EVERY_STEPS)
+            gathered = Gang.gathered(engine, GANG, self._store, "chaos", checkpoint)
+            self._gang = self._crew.enter_context(gathered)
         return self._gang
 
     def _lose_node(self) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.gang import Gang
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
 
 # How often each is chosen.
 WEIGHTS = {
@@ -98,7 +98,7 @@ class Disturber:
     def _signal(self, index: int, number: signal.Signals) -> bool:
         """Strike whoever is in that place now; says whether there was anybody."""
         crew = self.gang._crew  # noqa: SLF001
-        pid = crew.pid_of(crew.handles[index].place)
+        pid = crew.pid_of(crew.handles()[index].place)
         if pid is None:
             return False
         try:

@@ -71,7 +71,7 @@ def _sample_all(cells: list[Cell]) -> list[Outcome]:
     engine, outcomes = spec(options), []
     with (
         tempfile.TemporaryDirectory() as folder,
-        Gang(
+        Gang.gathered(
             EngineOptions(name="gaussian", gaussian=options),
             GangOptions(actors=max(cell.num_actors for cell in cells)),
             StoreConfig(uri=folder),

@@ -13,7 +13,7 @@ from pipeline.request import VideoDefaults, VideoSpec, resolve
 
 if TYPE_CHECKING:
     from actors.gang import Gang
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from pipeline.engines.protocol import EngineSpec
 
 SIZES_PX = {"480p": (832, 480), "720p": (1280, 720)}

@@ -31,7 +31,7 @@ from pipeline.request import VideoDefaults, VideoSpec, resolve
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
 
 README = Path(__file__).parent / "README.md"
 
@@ -95,7 +95,7 @@ def _sample(every_steps: int) -> Figures:
     figures = Figures()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Gang(
+        Gang.gathered(
             EngineOptions(name="gaussian", gaussian=ENGINE),
             GangOptions(actors=2),
             StoreConfig(uri=folder),

@@ -11,6 +11,7 @@ It is deterministic, and knows only what it is told: see ``scheduler.Scheduler``
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from pipeline.planning.bound import target_s
@@ -99,6 +100,22 @@ class Planner:
         if self._paces.learn(work.kind, now_s - done.start_s, expected_s):
             self._waiting.correct(self._paces.in_use)
             self._target = None
+
+    def withdraw(self, video_id: str) -> None:
+        """A video that waits or runs is not wanted any more; nothing is learnt from it.
+
+        Raises:
+            ValueError: it does neither.
+        """
+        task = self._waiting.find(video_id)
+        if task is None:
+            self._roster.end(video_id)
+        else:
+            self._waiting.remove(task)
+
+    def upcoming(self, count: int) -> list[str]:
+        """The first videos of those that wait, at most one of every kind of work."""
+        return [task.id for task in islice(self._waiting.in_order(), count)]
 
     def lost(self, video_id: str, num_steps: int, now_s: float) -> None:
         """A gang is broken up: its video waits again, with so many steps left.

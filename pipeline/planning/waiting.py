@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter, defaultdict, deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pipeline.planning.task import VideoTask, Work, turn
@@ -96,6 +97,10 @@ class Waiting:
             del self.counts[task.work]
         self.gpu_s = self.gpu_s - self._gpu_s(task.work) if self.counts else 0.0
 
+    def find(self, video_id: str) -> VideoTask | None:
+        """The video with this id, if it waits."""
+        return next((task for task in self._all() if task.id == video_id), None)
+
     def charge(self, owner: str, gpu_s: float) -> None:
         """An owner has had so many GPU-seconds more."""
         self._had_gpu_s[owner] += gpu_s
@@ -125,6 +130,12 @@ class Waiting:
                     ((-self._gpu_s(work), number, work) for _, number, work in owned.order),
                     key=_first,
                 )
+
+    def _all(self) -> Iterator[VideoTask]:
+        for rank in self._ranks.values():
+            yield from (task for _, _, task in rank.due)
+            for owned in rank.owned.values():
+                yield from chain.from_iterable(owned.by_work.values())
 
     def _had(self, owner: str) -> float:
         return self._had_gpu_s[owner]

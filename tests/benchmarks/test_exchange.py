@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.segment import StepReport
+from actors.step_report import StepReport
 from benchmarks.efficiency.__main__ import ASKED, CELLS
 from benchmarks.efficiency.cell import Cell, Outcome
 from benchmarks.efficiency.cell import table as efficiency_table

@@ -25,10 +25,11 @@ from tests.s3_server import ACCESS_KEY, SECRET_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from actors.take import Take
     from pipeline.stores import StoreFactory
 
@@ -59,9 +60,10 @@ def gang_of(
     engine: EngineOptions = GAUSSIAN,
     every_steps: int = 0,
     **options: float,
-) -> Gang:
+) -> AbstractContextManager[Gang]:
     gang = GangOptions(actors=actors, **options)  # type: ignore[arg-type]
-    return Gang(engine, gang, store, "test", CheckpointOptions(every_steps=every_steps))
+    checkpoint = CheckpointOptions(every_steps=every_steps)
+    return Gang.gathered(engine, gang, store, "test", checkpoint)
 
 
 def oracle(options: EngineOptions = GAUSSIAN) -> GaussianEngine:

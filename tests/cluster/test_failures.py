@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from pipeline.plan import VideoPlan
     from pipeline.stores import ObjectStore
 

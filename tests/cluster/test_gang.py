@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from actors.gang import Gang
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from actors.take import Watcher
     from pipeline.message import BoundaryMessage
     from pipeline.plan import VideoPlan

@@ -12,7 +12,7 @@ import ray
 
 from actors.metrics import ActorMetrics
 from actors.seat import Seat
-from actors.segment import StepReport
+from actors.step_report import StepReport
 from storage.open import StoreConfig
 from tests.cluster.gangs import GAUSSIAN, Notes, gang_of, oracle, order
 from tests.plans import small_plan

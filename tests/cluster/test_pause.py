@@ -17,7 +17,7 @@ from tests.faults.renders import PREFIX, kept_latents, plan_of, undisturbed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_cluster")]
 

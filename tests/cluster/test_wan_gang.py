@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from actors.gang import Gang
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from pipeline.engines.protocol import Engine
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

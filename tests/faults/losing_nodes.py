@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from actors.gang import Gang
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from pipeline.plan import VideoPlan
 
 NUM_STEPS = 12

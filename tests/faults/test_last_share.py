@@ -15,7 +15,7 @@ from tests.faults.slow_store import SlowStoreConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

@@ -14,7 +14,7 @@ from tests.faults.renders import PREFIX, SLOW, assert_same_bits, plan_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
 
 pytestmark = pytest.mark.cluster
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.gang import Gang
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
 
 pytestmark = pytest.mark.cluster
 
@@ -187,7 +187,7 @@ def test_an_actor_that_ray_restarted_empty_is_refused(ray_cluster: None, tmp_pat
     process.suspend()
     pending = actor.step.remote(1, 1, None, None)
     process.kill()
-    with pytest.raises(SegmentError, match="call for epoch 1, but this actor is at epoch -1"):
+    with pytest.raises(SegmentError, match="call for epoch 1, but this actor is at epoch none"):
         ray.get(pending[2], timeout=PATIENCE_S)
     ray.kill(actor)
 
