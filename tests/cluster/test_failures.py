@@ -13,7 +13,10 @@ from actors.cluster import available_resources, cluster_resources
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
 from actors.placement import Share, release, reserve
+from jobs.booking import Booking
 from jobs.config import load_config
+from jobs.floor import Floor
+from jobs.planned_work import PlannedWork
 from jobs.studio import Studio
 from pipeline import reference
 from pipeline.engines.registry import EngineOptions
@@ -71,13 +74,14 @@ def test_an_actor_killed_in_mid_video_costs_an_actor_and_not_a_bit(
 
         def kill_one(report: StepReport) -> None:
             if not seen and report.step == 3:
-                assert studio._gang is not None
-                seen.extend(processes(studio._gang))
+                seen.extend(processes(studio.gang()))
                 seen[1].kill()
 
         notes = Notes(on_report=kill_one)
         sent = order("videos/clip/f.mp4", checkpoints_prefix=LATENTS)
-        delivered = studio.render(plan, sent, notes)
+        floor = Floor(studio.gather, [].append)
+        task = PlannedWork(None, time.time, time.monotonic).task(plan)
+        delivered = Booking(studio, floor, task).render(plan, sent, notes)
     assert notes.num_segments == [2]
     assert delivered.info.num_frames == 402
     assert torch.equal(stored_latents(open_store(folder), plan), reference.sample(plan, oracle()))
@@ -133,7 +137,8 @@ def test_weights_that_do_not_load_are_named(ray_cluster: None, tmp_path: Path) -
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     engine = EngineOptions(name="wan", weights=str(folder))
     with pytest.raises(WeightsError, match=r"diffusion_pytorch_model\.safetensors"):
-        gang_of(1, StoreConfig(uri=str(tmp_path)), engine)
+        with gang_of(1, StoreConfig(uri=str(tmp_path)), engine):
+            pass
     wait_until_free()
 
 
@@ -144,7 +149,8 @@ def test_more_room_than_the_cluster_has_is_asked_for_in_vain(
     group = reserve(Share(num_actors=1, num_cpus=3.0, num_gpus=0.0), 30.0)
     try:
         with pytest.raises(ClusterError, match=r"no room for 2 actors of .* within 0.5 s; free"):
-            gang_of(2, store, placement_timeout_s=0.5)
+            with gang_of(2, store, placement_timeout_s=0.5):
+                pass
     finally:
         release(group)
     wait_until_free()
