@@ -8,6 +8,7 @@ Shape suffixes: T slots, C channels, H height, W width.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class Role:
         self._delivery: VideoDelivery | None = None
         self._scratch: ScratchFolder | None = None
         self._pushed = self._num_frames = 0
+        self._opening, self._is_left = threading.Lock(), False
 
     @property
     def video(self) -> str:
@@ -129,10 +131,13 @@ class Role:
     ) -> None:
         """Become the one that decodes, encodes and uploads; an earlier try is forgotten."""
         self._is_finished()
-        self._abandon_delivery()
-        self._scratch = ScratchFolder()
-        self._delivery = VideoDelivery(plan, order, engine, self._scratch.path, stage)
-        self._pushed = self._num_frames = 0
+        with self._opening:
+            self._abandon_delivery()
+            if self._is_left:
+                raise SegmentError(f"video '{self.video}': was abandoned before its delivery")
+            self._scratch = ScratchFolder()
+            self._delivery = VideoDelivery(plan, order, engine, self._scratch.path, stage)
+            self._pushed = self._num_frames = 0
 
     def push(self, index: int, slots_TCHW: NDArray[np.float32]) -> tuple[int, int]:
         """Take the next run of slots; how many frames are encoded so far, and by this call."""
@@ -151,8 +156,13 @@ class Role:
         return self._delivery.finish(store)
 
     def abandon(self) -> None:
-        """Forget the video and what lies of it on the local disk."""
-        self._abandon_delivery()
+        """Forget the video and what lies of it on the local disk, in the middle of it if need be.
+
+        A call that still delivers fails, since its encoder is gone.
+        """
+        with self._opening:
+            self._is_left = True
+            self._abandon_delivery()
         if self._snapshots is not None:
             self._snapshots.wait()
 

@@ -235,7 +235,7 @@ class SegmentActor:
         self._leave(role.video)
         return delivered
 
-    @ray.method(concurrency_group="delivery")
+    @ray.method(concurrency_group="control")
     def abandon(self, video: str | None = None) -> None:
         """Forget a video, or all, and what lies of it on the local disk; the engine stays."""
         self._leave(video)

@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         "height": pa.int32(),
         "fps": pa.float64(),
         "num_inference_steps": pa.int32(),
+        "priority": pa.int32(),
     }
 )
 

@@ -136,9 +136,9 @@ def test_weights_that_do_not_load_are_named(ray_cluster: None, tmp_path: Path) -
     damaged = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     engine = EngineOptions(name="wan", weights=str(folder))
-    with pytest.raises(WeightsError, match=r"diffusion_pytorch_model\.safetensors"):
-        with gang_of(1, StoreConfig(uri=str(tmp_path)), engine):
-            pass
+    wanted = pytest.raises(WeightsError, match=r"diffusion_pytorch_model\.safetensors")
+    with wanted, gang_of(1, StoreConfig(uri=str(tmp_path)), engine):
+        pass
     wait_until_free()
 
 
@@ -148,9 +148,9 @@ def test_more_room_than_the_cluster_has_is_asked_for_in_vain(
     store = StoreConfig(uri=str(tmp_path))
     group = reserve(Share(num_actors=1, num_cpus=3.0, num_gpus=0.0), 30.0)
     try:
-        with pytest.raises(ClusterError, match=r"no room for 2 actors of .* within 0.5 s; free"):
-            with gang_of(2, store, placement_timeout_s=0.5):
-                pass
+        wanted = pytest.raises(ClusterError, match=r"no room for 2 .* within 0.5 s; free")
+        with wanted, gang_of(2, store, placement_timeout_s=0.5):
+            pass
     finally:
         release(group)
     wait_until_free()

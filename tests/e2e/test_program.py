@@ -43,12 +43,15 @@ def test_a_job_that_was_interrupted_goes_on_and_a_finished_one_is_left_alone(
     tmp_path: Path, ray_cluster: None
 ) -> None:
     out, scratch = tmp_path / "out", tmp_path / "scratch"
-    rows = [row("first"), row("second", num_frames=401), row("third", num_frames=1)]
+    rows = [row("first", priority=1), row("second", num_frames=401)]
+    rows.append(row("third", num_frames=1, priority=-1))
     manifest = write(tmp_path / "manifest.parquet", rows)
     command = ["render", str(manifest), "--output", str(out), *SMALL, *OWN_CLUSTER]
+    slow = ("engine.gaussian.window_cost_s=0.1", "gang.actors=1")
 
-    with program(scratch, *command, "engine.gaussian.window_cost_s=0.1") as run:
-        run.wait_until(lambda: "video second: sampling" in run.said, "second film")
+    with program(scratch, *command, *slow) as run:
+        wanted = ("video first: rendered", "video second: sampling")
+        run.wait_until(lambda: all(line in run.said for line in wanted), "second film")
         run.press_ctrl_c()
         assert run.wait() == 130
         assert run.leftovers() == []

@@ -110,14 +110,13 @@ def test_a_film_that_can_t_be_delivered_fails_by_name(ray_cluster: None, tmp_pat
 def test_an_actor_ends_at_once_though_it_is_writing(ray_cluster: None, tmp_path: Path) -> None:
     store = SlowStoreConfig(uri=str(tmp_path / "out"), snapshot_s=600.0)
     plan = plan_of(4)
-    gang = gang_of(2, store, every_steps=2)
-    workers = processes(gang)
-    saving = gang.begin(plan, max_segments=1, order=order(checkpoints_prefix=PREFIX))
-    ref = saving.handles[0].step("step", saving.epoch, 0, None, None, saves=True)
-    wait_for([ref.report], timeout_s=PATIENCE_S, doing="test")
-    wait_until(store.marker.exists, "snapshot")
-    started_s = time.monotonic()
-    gang.close()
+    with gang_of(2, store, every_steps=2) as gang:
+        workers = processes(gang)
+        saving = gang.begin(plan, max_segments=1, order=order(checkpoints_prefix=PREFIX))
+        ref = saving.handles[0].step("step", saving.epoch, 0, None, None, saves=True)
+        wait_for([ref.report], timeout_s=PATIENCE_S, doing="test")
+        wait_until(store.marker.exists, "snapshot")
+        started_s = time.monotonic()
     left = psutil.wait_procs(workers, timeout=15)[1]
     assert left == []
     assert time.monotonic() - started_s < 15.0
