@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -11,7 +11,7 @@ import torch
 
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
-from actors.segment import Assignment, SegmentActor
+from actors.segment import CONCURRENCY_GROUPS, Assignment, SegmentActor
 from pipeline.errors import NotFiniteError, SegmentError
 from storage.open import StoreConfig
 from tests.cluster.gangs import (
@@ -177,11 +177,14 @@ def test_an_actor_that_ray_restarted_empty_is_refused(ray_cluster: None, tmp_pat
     """The options that lose state in silence, to show that the epoch is what guards against it."""
     options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
     store = StoreConfig(uri=str(tmp_path))
-    actor = ray.remote(SegmentActor).options(**options).remote(GAUSSIAN, 1, store)  # type: ignore[attr-defined]
+    remote: Any = ray.remote
+    remote_class = remote(concurrency_groups=CONCURRENCY_GROUPS)(SegmentActor)
+    actor = remote_class.options(**options).remote(GAUSSIAN, 1, store)
     plan = plan_of()
-    take_like = gang_partition(plan)
-    embeds = actor.encode_prompts.remote(plan)
-    ray.get(actor.begin.remote(Assignment(epoch=1, segment=0), plan, take_like, embeds))
+    encode = actor.encode_prompts.options(num_returns=len(plan.prompts))
+    told = None, *encode.remote(plan.prompts)
+    assignment = Assignment(epoch=1, segment=0)
+    ray.get(actor.begin.remote(assignment, plan, gang_partition(plan), *told))
     _, pid = ray.get(actor.identity.remote(), timeout=PATIENCE_S)
     ray.get(actor.step.remote(1, 0, None, None)[2], timeout=PATIENCE_S)
     ray.get(actor.finish.remote(1, 0, False), timeout=PATIENCE_S)
