@@ -125,7 +125,8 @@ def numeric_options(config: JobConfig) -> dict[str, OptionValue]:
 
 def _engine_options(config: JobConfig) -> dict[str, OptionValue]:
     if config.engine.name != "gaussian":
-        return {}
+        changes = config.engine.speed.changes
+        return {f"engine.speed.{name}": value for name, value in changes.items()}
     options = asdict(config.engine.gaussian)
     # Time only passes: it leaves no trace in the latents.
     del options["window_cost_s"]

@@ -23,6 +23,7 @@ from pipeline.delivery import DeliveryOrder
 from pipeline.encoding.provenance import Provenance
 from pipeline.errors import (
     ClusterError,
+    ConfigError,
     NightreelError,
     PausedError,
     QualityError,
@@ -51,7 +52,14 @@ if TYPE_CHECKING:
     from storage.stored import StoreWithListing
 
 # The job itself can't go on after these; after any other error the next row is rendered.
-JOB_ERRORS = (ClusterError, PausedError, StoreAccessError, StoreUnavailableError, WeightsError)
+JOB_ERRORS = (
+    ClusterError,
+    ConfigError,
+    PausedError,
+    StoreAccessError,
+    StoreUnavailableError,
+    WeightsError,
+)
 
 
 @dataclass(slots=True)

@@ -1,10 +1,10 @@
 """A video that overflows, or that the quality gate refuses, is made once more with safe settings.
 
 They are surer and slower: new actors, so that nothing of a process gone wrong is left; the model in
-``float32``, so that nothing overflows; and Euler's method, which extrapolates nothing. Everything
-else is as the row asked: the same seed, prompts, steps and windows. A video made so says it in its
-sidecar (``safe_settings``), with the options that were in force. If that is no better, the row
-fails by name.
+``float32``, so that nothing overflows, and plain, without ``engine.speed``; and Euler's method,
+which extrapolates nothing. Everything else is as the row asked: the same seed, prompts, steps and
+windows. A video made so says it in its sidecar (``safe_settings``), with the options that were in
+force. If that is no better, the row fails by name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.engines.speed import SpeedOptions
 from pipeline.errors import NotFiniteError, QualityError
 from pipeline.plan import plan_video
 from pipeline.solvers import SamplerOptions
@@ -83,7 +84,7 @@ def safe(config: JobConfig) -> JobConfig:
     """The same configuration with the safe settings."""
     return replace(
         config,
-        engine=replace(config.engine, dtype="float32"),
+        engine=replace(config.engine, dtype="float32", speed=SpeedOptions()),
         sampler=SamplerOptions(solver="euler"),
     )
 

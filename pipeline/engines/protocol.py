@@ -12,7 +12,7 @@ first, so that a run of latent frames is one contiguous piece of memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,4 +150,26 @@ class Engine(Protocol):
 
     def stream_decoder(self) -> StreamDecoder:
         """A fresh decoder for one video."""
+        ...
+
+
+@runtime_checkable
+class PairEngine(Protocol):
+    """What an ``Engine`` may be able to do besides: predict for two prompts at once.
+
+    Whoever has the method is asked for both of guidance's predictions in one call, so an engine has
+    it only where that was asked for: its bits may be others than those of two calls of ``predict``.
+    """
+
+    def predict_pair(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_pair: tuple[Tensor, Tensor],
+        image: WindowImage | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The velocities of one window under either of two prompts ``[S, D]``.
+
+        Otherwise as ``Engine.predict``; which of the two comes first changes no bit of either.
+        """
         ...

@@ -15,6 +15,7 @@ import torch
 
 from pipeline.engines import gaussian
 from pipeline.engines.gaussian import GaussianEngine, GaussianOptions
+from pipeline.engines.speed import SpeedOptions
 from pipeline.engines.wan.architectures import architecture, check_architecture
 from pipeline.errors import ConfigError
 
@@ -61,6 +62,7 @@ class EngineOptions:
         cache: a folder on every node for what is fetched and put together.
         dtype: of the transformer; what must stay fp32 stays fp32.
         device: ``auto`` takes a GPU where there is one.
+        speed: what makes the model faster and changes its last bits.
         gaussian: the oracle's own options.
     """
 
@@ -73,6 +75,7 @@ class EngineOptions:
     cache: str = "~/.cache/nightreel"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    speed: SpeedOptions = field(default_factory=SpeedOptions)
     gaussian: GaussianOptions = field(default_factory=GaussianOptions)
 
     def __post_init__(self) -> None:
@@ -85,6 +88,8 @@ class EngineOptions:
             value = getattr(self, key)
             if value and self.name == "gaussian":
                 raise ConfigError(f"engine.{key} = {value!r}: engine 'gaussian' has no weights")
+        for key, value in self.speed.changes.items() if self.name == "gaussian" else ():
+            raise ConfigError(f"engine.speed.{key} = {value!r}: engine 'gaussian' has no network")
         if self.architecture:
             architecture(self.architecture)
         for key in ("weights_2", "base"):
@@ -144,6 +149,7 @@ def load_engine(options: EngineOptions) -> Engine:
 
     Raises:
         WeightsError: weights are missing or damaged.
+        ConfigError: ``engine.speed`` asks for what can't be had here.
     """
     if options.name == "gaussian":
         return GaussianEngine(options.gaussian)
@@ -153,7 +159,8 @@ def load_engine(options: EngineOptions) -> Engine:
     device: str = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return wan.load(options.folder, device=torch.device(device), dtype=_DTYPES[options.dtype])
+    dtype = _DTYPES[options.dtype]
+    return wan.load(options.folder, torch.device(device), dtype, options.speed)
 
 
 def _check_architecture(options: EngineOptions) -> None:

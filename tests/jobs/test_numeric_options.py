@@ -12,6 +12,10 @@ from pipeline.encoding.encode_options import EncodeOptions
 
 NUMERIC = [
     "engine.dtype=bfloat16",
+    "engine.speed.attention_backend=_native_math",
+    "engine.speed.compile=true",
+    "engine.speed.fuse_projections=true",
+    "engine.speed.batch_guidance=true",
     "sampler.solver=euler",
     "boundary.mode=none",
     "boundary.mode=decay",
@@ -38,6 +42,8 @@ NOT_NUMERIC = [
     "boundary.overlap_frames=8",
     "noise.shared_dc_latent_frames=9",
     "engine.device=cpu",
+    "engine.speed.attention_backend=native",
+    "engine.speed.compile=false",
     "quality.gate=false",
     "quality.max_black_share=1",
     "engine.gaussian.channels=4",

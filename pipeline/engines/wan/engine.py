@@ -1,19 +1,22 @@
 """The ``wan`` engine: one window through Wan's transformer, prompts in, frames out.
 
-Shape suffixes: B = 1, T latent frames, C channels, H height, W width, S text or image tokens, D
+Shape suffixes: B prompts, T latent frames, C channels, H height, W width, S text or image tokens, D
 their width.
 
-The batch is always 1: a batch of 2 gives other bits. Whatever enters a network is copied to storage
-of its own first, since the place of a tensor in memory can decide which kernel adds it up.
+The batch is 1 but in ``PairedWanEngine``, since a batch of 2 gives other bits. Whatever enters a
+network is copied to storage of its own first, since the place of a tensor in memory can decide
+which kernel adds it up.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from pipeline.engines.protocol import ImageEmbeds
+from pipeline.engines.speed import SpeedOptions
+from pipeline.engines.wan.acceleration import accelerate
 from pipeline.engines.wan.checkpoint import Checkpoint
 from pipeline.engines.wan.decoder import WanStreamDecoder
 from pipeline.engines.wan.modules import load_text_encoder, load_transformer, load_vae
@@ -55,16 +58,25 @@ class WanEngine:
         self._dtype = dtype
 
     @classmethod
-    def load(cls, folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> WanEngine:
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        speed: SpeedOptions = SpeedOptions(),  # noqa: B008  # frozen
+    ) -> Self:
         """Load a checkpoint folder onto a device.
 
         Args:
             folder: in diffusers' layout; see ``pipeline.engines.wan.checkpoint``.
             device: where the networks live and run.
             dtype: precision of transformer and text encoder; see ``pipeline.engines.wan.modules``.
+            speed: what makes the transformers faster; batches are ``PairedWanEngine``'s.
 
         Raises:
             WeightsError: something is missing, damaged or does not fit.
+            ConfigError: ``speed`` asks for what can't be had here.
         """
         checkpoint = Checkpoint.open(folder)
         device = torch.device(device)
@@ -76,9 +88,12 @@ class WanEngine:
             transformer_2 = load_transformer(folder / "transformer_2", device, dtype)
         if checkpoint.has_image_encoder:
             image_tower = ImageTower.load(folder, device)
+        transformer = load_transformer(folder / "transformer", device, dtype)
+        for expert in filter(None, (transformer, transformer_2)):
+            accelerate(expert, speed)
         return cls(
             checkpoint,
-            transformer=load_transformer(folder / "transformer", device, dtype),
+            transformer=transformer,
             prompt_encoder=prompt_encoder,
             vae=load_vae(folder / "vae", device),
             dtype=dtype,
@@ -103,7 +118,6 @@ class WanEngine:
         embeds_SD = None if self._image_tower is None else self._image_tower.encode(pixels_HWC)
         return ImageEmbeds(encode_first_frame(self._vae, pixels_HWC, length), embeds_SD)
 
-    @torch.no_grad()
     def predict(
         self,
         latents_TCHW: Tensor,
@@ -112,21 +126,40 @@ class WanEngine:
         image: WindowImage | None = None,
     ) -> Tensor:
         """The velocity ``noise - x0`` of one window, ``[T, C, H, W]``; see ``Engine.predict``."""
-        self._check_window(latents_TCHW)
-        embeds_SD = None if image is None else image.embeds.embeds_SD
-        velocity_BCTHW = self._expert(level)(
-            hidden_states=self._owned(self._seen(latents_TCHW, image).transpose(0, 1)[None]),
-            timestep=self._timestep(level, latents_TCHW.shape, image),
-            encoder_hidden_states=self._owned(prompt_embeds_SD[None]),
-            encoder_hidden_states_image=None if embeds_SD is None else self._owned(embeds_SD[None]),
-            return_dict=False,
-        )[0]
-        velocity_TCHW: Tensor = velocity_BCTHW[0].transpose(0, 1)
-        return velocity_TCHW.to("cpu", torch.float32).contiguous()
+        (velocity_TCHW,) = self._velocities(latents_TCHW, level, [prompt_embeds_SD], image)
+        return velocity_TCHW
 
     def stream_decoder(self) -> WanStreamDecoder:
         """A fresh decoder for one video; any number may be in use at a time."""
         return WanStreamDecoder(self._vae)
+
+    @torch.no_grad()
+    def _velocities(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompts_SD: Sequence[Tensor],
+        image: WindowImage | None,
+    ) -> list[Tensor]:
+        """One velocity ``[T, C, H, W]`` per prompt of the same window, in one batch."""
+        self._check_window(latents_TCHW)
+        batch = len(prompts_SD)
+        seen_CTHW = self._seen(latents_TCHW, image).transpose(0, 1)
+        timestep = self._timestep(level, latents_TCHW.shape, image)
+        embeds_SD = None if image is None else image.embeds.embeds_SD
+        velocities_BCTHW = self._expert(level)(
+            hidden_states=self._owned(seen_CTHW.expand(batch, -1, -1, -1, -1)),
+            timestep=timestep.expand(batch, *timestep.shape[1:]),
+            encoder_hidden_states=self._owned(torch.stack([*prompts_SD])),
+            encoder_hidden_states_image=(
+                None if embeds_SD is None else self._owned(embeds_SD.expand(batch, -1, -1))
+            ),
+            return_dict=False,
+        )[0]
+        return [
+            velocity_CTHW.transpose(0, 1).to("cpu", torch.float32).contiguous()
+            for velocity_CTHW in velocities_BCTHW
+        ]
 
     def _owned(self, tensor: Tensor) -> Tensor:
         copy = torch.empty(tensor.shape, dtype=self._dtype, device=self._transformer.device)

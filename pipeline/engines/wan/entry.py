@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.engines.speed import SpeedOptions
 from pipeline.engines.wan.checkpoint import read_spec
 
 if TYPE_CHECKING:
@@ -23,13 +24,21 @@ def spec(folder: Path) -> EngineSpec:
     return read_spec(folder)
 
 
-def load(folder: Path, device: torch.device | str, dtype: torch.dtype) -> Engine:
+def load(
+    folder: Path,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    speed: SpeedOptions = SpeedOptions(),  # noqa: B008  # frozen
+) -> Engine:
     """Load a checkpoint folder onto a device.
 
     Raises:
         WeightsError: something is missing, damaged or does not fit.
+        ConfigError: ``speed`` asks for what can't be had here.
     """
     # diffusers and transformers take seconds to import: only who loads weights pays for them.
     from pipeline.engines.wan.engine import WanEngine  # noqa: PLC0415
+    from pipeline.engines.wan.paired import PairedWanEngine  # noqa: PLC0415
 
-    return WanEngine.load(folder, device=device, dtype=dtype)
+    engine = PairedWanEngine if speed.batch_guidance else WanEngine
+    return engine.load(folder, device=device, dtype=dtype, speed=speed)
