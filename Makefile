@@ -66,6 +66,7 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.night
+	$(BIN)/python -m benchmarks.speed
 
 FAULTS ?= 40
 SEED   ?= 0
