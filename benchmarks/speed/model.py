@@ -93,7 +93,7 @@ class Model:
     def engine(self, speed: SpeedOptions) -> WanEngine:
         """Ours, without the parts that a step does not need."""
         transformer = self.transformer()
-        accelerate(transformer, speed)
+        accelerate(transformer, speed, torch.device(self.device), self.dtype)
         engine = PairedWanEngine if speed.batch_guidance else WanEngine
         return engine(
             Checkpoint(

@@ -37,30 +37,38 @@ COMPILE: Final[dict[str, Any]] = {"fullgraph": True, "dynamic": False}
 COMPILE_OPTIONS: Final = {"deterministic": True}
 
 
-def accelerate(transformer: Any, speed: SpeedOptions) -> None:
+def accelerate(
+    transformer: Any, speed: SpeedOptions, device: torch.device, dtype: torch.dtype
+) -> None:
     """Change a loaded ``WanTransformer3DModel`` in place; by default nothing of it changes.
+
+    Args:
+        transformer: the network, wherever its weights are.
+        speed: what is asked for.
+        device: where it computes.
+        dtype: in which precision.
 
     Raises:
         ConfigError: an option can't be had with what is installed here, or on this device.
     """
-    _set_attention(transformer, speed.attention_backend)
+    _set_attention(transformer, speed.attention_backend, device, dtype)
     if speed.fuse_projections:
         _fuse_projections(transformer)
     if speed.compile:
-        _try_to_compile(transformer)
+        _try_to_compile(device)
         transformer.compile_repeated_blocks(
             **COMPILE, options=dict(COMPILE_OPTIONS), recompile_limit=MAX_SHAPES
         )
 
 
-def _set_attention(transformer: Any, name: str) -> None:
+def _set_attention(transformer: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
     """Say it in any case: else diffusers would take what an environment variable says."""
     try:
         # Checks what is installed.
         with attention_backend(name):
-            _try_attention(transformer, name)
+            _try_attention(transformer.config, name, device, dtype)
     except (RuntimeError, ValueError, ImportError, NotImplementedError, AssertionError) as error:
-        where = f"{transformer.device.type}, {_dtype_name(transformer)}"
+        where = f"{device.type}, {str(dtype).removeprefix('torch.')}"
         raise ConfigError(
             f"engine.speed.attention_backend = {name!r}: not here ({where}): {_first_line(error)}"
         ) from error
@@ -69,14 +77,12 @@ def _set_attention(transformer: Any, name: str) -> None:
         attention.processor._attention_backend = AttentionBackendName(name)  # noqa: SLF001
 
 
-def _try_attention(transformer: Any, name: str) -> None:
+def _try_attention(config: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
     """Compute a little with it, as the model will, and compare."""
-    heads, width = transformer.config.num_attention_heads, transformer.config.attention_head_dim
+    heads, width = config.num_attention_heads, config.attention_head_dim
     generator = torch.Generator().manual_seed(0)
     shape = (3, 1, TRIAL_TOKENS, heads, width)
-    query_BSND, key_BSND, value_BSND = torch.randn(shape, generator=generator).to(
-        transformer.device, transformer.dtype
-    )
+    query_BSND, key_BSND, value_BSND = torch.randn(shape, generator=generator).to(device, dtype)
     with torch.no_grad():
         got_BSND = dispatch_attention_fn(
             query_BSND, key_BSND, value_BSND, backend=AttentionBackendName(name)
@@ -109,9 +115,9 @@ def _fuse_projections(transformer: Any) -> None:
     transformer.requires_grad_(requires_grad=False)
 
 
-def _try_to_compile(transformer: Any) -> None:
+def _try_to_compile(device: torch.device) -> None:
     """Compile next to nothing: whether there is a compiler is known before the first window."""
-    ones = torch.ones(8, device=transformer.device)
+    ones = torch.ones(8, device=device)
     try:
         torch.compile(_doubled, **COMPILE, options=dict(COMPILE_OPTIONS))(ones)
     except (RuntimeError, ImportError, OSError) as error:
@@ -124,10 +130,6 @@ def _doubled(tensor: Tensor) -> Tensor:
 
 def _attentions(transformer: Any) -> list[Any]:
     return [module for module in transformer.modules() if isinstance(module, WanAttention)]
-
-
-def _dtype_name(transformer: Any) -> str:
-    return str(transformer.dtype).removeprefix("torch.")
 
 
 def _first_line(error: BaseException) -> str:

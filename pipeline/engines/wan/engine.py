@@ -90,7 +90,7 @@ class WanEngine:
             image_tower = ImageTower.load(folder, device)
         transformer = load_transformer(folder / "transformer", device, dtype)
         for expert in filter(None, (transformer, transformer_2)):
-            accelerate(expert, speed)
+            accelerate(expert, speed, device, dtype)
         return cls(
             checkpoint,
             transformer=transformer,
