@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jobs.layers import OPEN, ConfigLayer, file_layer, override_layer, preset_layer
 from jobs.settings import JobConfig
+from pipeline.engines.wan.memory_profile import PROFILES
 from pipeline.errors import ConfigError
 from storage.fingerprint import digest
 
@@ -125,7 +126,9 @@ def numeric_options(config: JobConfig) -> dict[str, OptionValue]:
 
 def _engine_options(config: JobConfig) -> dict[str, OptionValue]:
     if config.engine.name != "gaussian":
-        return {}
+        # ``auto`` is not counted: what it takes does not depend on the request. The sidecar has it.
+        profile = PROFILES.get(config.engine.profile)
+        return {"engine.profile": None if profile is None or profile.is_exact else profile.name}
     options = asdict(config.engine.gaussian)
     # Time only passes: it leaves no trace in the latents.
     del options["window_cost_s"]

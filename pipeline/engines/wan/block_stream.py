@@ -1,8 +1,8 @@
 """Blocks whose weights stay in the machine's memory and visit the device for their own forward.
 
-diffusers has this too (``apply_group_offloading``, huggingface/diffusers 0.42 ``hooks/``). It copies
-weights back after every forward, which have not changed, and pins tensor by tensor. Here a block's
-tensors lie side by side in one buffer: one copy brings it in, and putting it out is free.
+diffusers has this too (``apply_group_offloading``, huggingface/diffusers 0.42). It either copies
+weights back after every forward, though they have not changed, or pins them tensor by tensor. Here
+a block's tensors lie side by side in one buffer: one copy brings it in, putting it out is free.
 
 A block's copy begins when the block before it does, on a CUDA stream of its own, so that copying
 and computing overlap; two blocks are on the device at a time. Buffers belong to the computing
@@ -71,7 +71,9 @@ class BlockStream:
         self._device = device
         is_cuda = device.type == "cuda"
         self._blocks = [_Block(module, is_pinned=is_cuda) for module in modules]
-        self._stream = torch.cuda.Stream(device) if is_cuda else None
+        self._stream: Any = None
+        if is_cuda:
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._fetched: dict[int, Tensor] = {}
         for index, module in enumerate(modules):
             module.register_forward_pre_hook(self._before(index))

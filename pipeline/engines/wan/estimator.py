@@ -6,21 +6,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.engines.wan.blueprint import Blueprint
-from pipeline.engines.wan.memory_estimate import Footprints, MemoryEstimate, estimate
-from pipeline.engines.wan.memory_profile import LADDER
+from pipeline.engines.wan.checkpoint import Checkpoint
+from pipeline.engines.wan.memory_estimate import GB, Footprints, MemoryEstimate, estimate
+from pipeline.engines.wan.memory_profile import LADDER, PROFILES, RESIDENT
 from pipeline.engines.wan.rehearsal import Rehearsal
+from pipeline.engines.wan.variant import Variant
+from pipeline.engines.wan.weights import weight_files
 from pipeline.errors import MemoryExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from pathlib import Path
 
     import torch
 
-    from pipeline.engines.wan.checkpoint import Checkpoint
     from pipeline.engines.wan.memory_estimate import Room
-    from pipeline.engines.wan.memory_profile import MemoryProfile
+    from pipeline.engines.wan.memory_profile import MemoryProfile, ProfileName
 
 T = TypeVar("T")
+
+# Bytes that one byte of a file may become: fp8 there, fp32 here.
+_WIDENED = 4
+_FP32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +107,74 @@ class Estimator:
             tried.append(found)
         least = min(tried, key=lambda one: one.device_bytes)
         raise MemoryExceededError(
-            f"{self.title}: no memory profile fits; {least.describe(room)}", least.profile.name
+            f"{self.title}: no memory profile fits; the one that takes least: "
+            f"{least.describe(room)}",
+            LADDER[-1].name,
         )
+
+    def work_bound(self) -> int:
+        """More bytes than any forward takes besides weights; costs no rehearsal.
+
+        The factors are two to ten times what rehearsals of the published models give.
+        """
+        transformer, vae = self.blueprint.transformer, self.blueprint.vae
+        heads, head_dim = (
+            int(transformer.get(key, usual))
+            for key, usual in (("num_attention_heads", 40), ("attention_head_dim", 128))
+        )
+        per_token = 160 * heads * head_dim + 8 * int(transformer.get("ffn_dim", 13824))
+        latent_pixels = self.height * self.width
+        tokens = self.blueprint.window_latent_frames * latent_pixels
+        pixels = latent_pixels * int(vae.get("scale_factor_spatial", 8)) ** 2
+        channels = max(int(vae.get("base_dim", 96)), int(vae.get("decoder_base_dim") or 0))
+        per_pixel = 256 * channels + 12 * self.blueprint.encoded_latent_frames
+        return _FP32_BYTES * (tokens * per_token + pixels * per_pixel)
 
     def _once(self, key: Hashable, rehearse: Callable[[], T]) -> T:
         if key not in self._known:
             self._known[key] = rehearse()
         found: T = self._known[key]
         return found
+
+
+def fitting(
+    folder: Path, dtype: torch.dtype, profile: str, room: Room, size: tuple[int, int] | None
+) -> tuple[ProfileName, str]:
+    """The name of the profile to load a checkpoint with, and what is to be said of it.
+
+    Args:
+        folder: a checkpoint.
+        dtype: of transformers and text encoder.
+        profile: ``auto``, or a name, which is kept.
+        room: what is free.
+        size: pixels (width, height) of the videos; ``None``: the checkpoint's own size.
+
+    Raises:
+        WeightsError: the checkpoint's configuration is damaged.
+        MemoryExceededError: no profile fits.
+    """
+    checkpoint = Checkpoint.open(folder)
+    estimator = Estimator.of_checkpoint(checkpoint, dtype, room.device_type, size)
+    at_most_bytes = file_bytes(checkpoint) * _WIDENED + estimator.work_bound()
+    if profile == "auto" and at_most_bytes <= room.device_bytes:
+        free = room.device_bytes / GB
+        return (
+            RESIDENT.name,
+            f"profile resident: under {at_most_bytes / GB:.2g} of {free:.3g} GB free",
+        )
+    if profile == "auto":
+        found = estimator.best(room)
+    else:
+        found = estimator.of(PROFILES[profile].on(room.device_type))
+    return found.profile.name, found.describe(room)
+
+
+def file_bytes(checkpoint: Checkpoint) -> int:
+    """Of all its weight files."""
+    components = Variant.read(checkpoint.folder).components
+    return sum(
+        path.stat().st_size
+        for component, stem in components.items()
+        if stem
+        for path in weight_files(checkpoint.folder / component, stem)
+    )

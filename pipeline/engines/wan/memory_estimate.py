@@ -13,7 +13,7 @@ margin: a tenth, and on a GPU 1 GiB for the workspaces of cuBLAS and cuDNN.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class Room:
     device_type: str
     device_bytes: int
     host_bytes: int | None = None
+
+    def limited(self, device_bytes: int) -> Room:
+        """With no more of the device than that."""
+        return replace(self, device_bytes=min(self.device_bytes, device_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ class MemoryEstimate:
         """Whether there is room for it, margin included."""
         if self.device_bytes > room.device_bytes:
             return False
-        return self.device_type == "cpu" or not room.host_bytes or self.host_bytes <= room.host_bytes
+        return (
+            self.device_type == "cpu" or not room.host_bytes or self.host_bytes <= room.host_bytes
+        )
 
     def describe(self, room: Room | None = None) -> str:
         """For logs: how much of how much, in which phase, for what."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
 ProfileName = Literal[
@@ -65,7 +66,7 @@ LADDER = (
 )
 # Only for who asks for them by name.
 ASIDE = (MemoryProfile(name="fp8", frees_encoders=True, takes_turns=True, fp8_storage=True),)
-PROFILES = {profile.name: profile for profile in (*LADDER, *ASIDE)}
+PROFILES: Mapping[str, MemoryProfile] = {profile.name: profile for profile in (*LADDER, *ASIDE)}
 assert set(PROFILES) == set(get_args(ProfileName))
 
 

@@ -29,8 +29,8 @@ class Slot:
 
     def __init__(self) -> None:
         """Nothing is there yet."""
-        self._lock = RLock()
-        self._name, self._network = "", None
+        self._lock, self._name = RLock(), ""
+        self._network: Any = None
 
     @contextmanager
     def lend(self, name: str, load: Callable[[], Any], *, stays: bool = True) -> Iterator[Any]:
@@ -123,16 +123,16 @@ class Networks:
         network = load_transformer(folder, by_way, self.dtype)
         if profile.fp8_storage:
             store_as_fp8(network, self.dtype)
-        if profile.streams_blocks:
-            stream_blocks(network, network.blocks, self.device)
-        return network.to(self.device) if not profile.streams_blocks else network
+        if by_way is HOST:
+            settle(network, network.blocks if profile.streams_blocks else (), self.device)
+        return network
 
     def _load_prompt_encoder(self) -> PromptEncoder:
         folder, streams = self._checkpoint.folder, self.profile.streams_blocks
         by_way = HOST if streams else self.device
         network = load_text_encoder(folder / "text_encoder", by_way, self.dtype)
         if streams:
-            stream_blocks(network, network.encoder.block, self.device)
+            settle(network, network.encoder.block, self.device)
         tokenizer = load_tokenizer(folder / "tokenizer", network.config.vocab_size)
         return PromptEncoder(tokenizer, network, self._checkpoint.max_sequence_length)
 
@@ -145,18 +145,20 @@ def store_as_fp8(transformer: Any, dtype: torch.dtype) -> None:
     transformer.enable_layerwise_casting(storage_dtype=FP8, compute_dtype=dtype)
 
 
-def stream_blocks(
+def settle(
     network: torch.nn.Module, blocks: Sequence[torch.nn.Module], device: torch.device
 ) -> BlockStream:
-    """Leave ``blocks`` in the machine's memory and put all else on the device."""
+    """Take a network from the machine's memory to the device, but for ``blocks``, which stay."""
     stream = BlockStream(blocks, device)
-    streamed = {id(tensor) for block in blocks for tensor in _tensors(block)}
+    staying = {id(tensor) for block in blocks for tensor in _tensors(block)}
     moved: dict[int, torch.Tensor] = {}
     for tensor in _tensors(network):
-        if id(tensor) not in streamed:
-            # Tied ones go together.
-            where = tensor.data_ptr() if tensor.device.type != "meta" else id(tensor)
-            tensor.data = moved.setdefault(where, tensor.data.to(device))
+        if id(tensor) not in staying:
+            # Two names of one tensor stay that.
+            identity = id(tensor) if tensor.is_meta else tensor.data_ptr()
+            if identity not in moved:
+                moved[identity] = tensor.data.to(device, copy=True)
+            tensor.data = moved[identity]
     return stream
 
 

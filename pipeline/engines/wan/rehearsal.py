@@ -26,7 +26,7 @@ from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
 
 from pipeline.engines.wan.memory_estimate import Footprint
 from pipeline.engines.wan.modules import fill, kept_fp32, kept_fp32_of_text
-from pipeline.engines.wan.networks import store_as_fp8, stream_blocks
+from pipeline.engines.wan.networks import settle, store_as_fp8
 from pipeline.engines.wan.storage_meter import StorageMeter
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class Rehearsal:
         work = _work_bytes(lambda: vae.encode(torch.empty(shape_BCFHW, device=META)))
         # The rest of the grey video.
         num_frames = per_latent * (num_latent_frames - shown)
-        return work + num_frames * 3 * shape_BCFHW[3] * shape_BCFHW[4] * torch.float32.itemsize
+        num_pixels = int(shape_BCFHW[3] * shape_BCFHW[4])
+        return work + num_frames * 3 * num_pixels * torch.float32.itemsize
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self.dtype, device=META)
@@ -151,7 +152,7 @@ class Rehearsal:
             at_rest = _bytes(network) + num_more * block_bytes
             return Footprint(at_rest, _work_bytes(forward))
         at_rest = _bytes(network) - len(blocks) * block_bytes
-        home_bytes = stream_blocks(network, blocks, META).homes[0].nbytes
+        home_bytes = settle(network, blocks, META).homes[0].nbytes
         if self.device_type == "cuda":
             # torch rounds pinned memory up to a power of two.
             home_bytes = 1 << (home_bytes - 1).bit_length()
@@ -162,9 +163,7 @@ class Rehearsal:
 class _Unseen(TorchFunctionMode):
     """What tensors without storage can't do, or do otherwise than those of a device."""
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Attention never holds its scores; no value is asked for, and it is taken for false."""
         del types
         if func is torch.nn.functional.scaled_dot_product_attention:
@@ -176,7 +175,7 @@ class _Unseen(TorchFunctionMode):
 
 def _work_bytes(forward: Callable[[], object]) -> int:
     """The most that a forward takes beside what is there before."""
-    meter = StorageMeter()
+    meter = StorageMeter(META.type)
     with _Unseen(), meter:
         forward()
     return meter.peak_bytes

@@ -9,19 +9,21 @@ seen.
 from __future__ import annotations
 
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils import _python_dispatch
 from torch.utils._pytree import tree_leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from torch import Tensor
+    from collections.abc import Iterator
 
 
-class StorageMeter(TorchDispatchMode):
+_Mode: Any = _python_dispatch.TorchDispatchMode
+
+
+class StorageMeter(_Mode):  # type: ignore[misc]  # torch has no types here
     """Use as a context manager.
 
     Attributes:
@@ -29,32 +31,38 @@ class StorageMeter(TorchDispatchMode):
         peak_bytes: the most that were alive at any time since the last ``restart``.
     """
 
-    def __init__(self) -> None:
-        """Nothing is counted yet."""
+    def __init__(self, device_type: str) -> None:
+        """Count what is on devices of one type: ``cpu``, ``cuda``, or ``meta`` for what is not."""
         super().__init__()
+        self._device_type = device_type
         self.now_bytes = self.peak_bytes = 0
+        self._is_paused = False
         self._alive: dict[int, tuple[weakref.ref[torch.UntypedStorage], int]] = {}
 
     def restart(self) -> None:
         """Forget the peak so far."""
         self.peak_bytes = self.now_bytes
 
-    def forget(self, tensors: Iterable[Tensor]) -> None:
-        """Count these no more."""
-        for storage in _storages(list(tensors)):
-            self._gone(storage._cdata)  # noqa: SLF001
-        self.restart()
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is made in the block does not count."""
+        before, self._is_paused = self._is_paused, True
+        try:
+            yield
+        finally:
+            self._is_paused = before
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and count what it made."""
         del types
         kwargs = kwargs or {}
+        if self._is_paused:
+            return func(*args, **kwargs)
         given = {storage._cdata for storage in _storages((args, kwargs))}  # noqa: SLF001
         made = func(*args, **kwargs)
         for storage in _storages(made):
-            if storage._cdata not in given:  # noqa: SLF001 - Python's view of one comes and goes
+            is_here = storage.device.type == self._device_type
+            if is_here and storage._cdata not in given:  # noqa: SLF001 - Python's view of one comes and goes
                 self._new(storage)
         return made
 
