@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import ray
 import torch
 
 from actors.failures import StepFailedError
+from actors.fitted_engine import FittedEngine
+from actors.free_memory import free_room
 from actors.heap import give_back_holes
 from actors.image_arrays import ImageArrays
 from actors.metrics import ActorMetrics
@@ -29,7 +31,6 @@ from actors.transport import ObjectStore
 from actors.worker_log import WorkerLog
 from pipeline.delivery import VideoDelivery
 from pipeline.encoding.encoder_trial import try_encoder
-from pipeline.engines.registry import load_engine
 from pipeline.errors import NightreelError, SegmentError
 from pipeline.sampler import SegmentSampler
 from pipeline.snapshot_store import load_slots
@@ -82,6 +83,7 @@ class StepReport:
         sent_bytes: boundary bytes handed to neighbours.
         save_s: seconds that the step took longer because a snapshot was taken.
         saved: what was stored of snapshots since the last report.
+        profile: the memory profile that the engine was loaded with; empty if it has none.
     """
 
     segment: int
@@ -91,6 +93,7 @@ class StepReport:
     sent_bytes: int
     save_s: float = 0.0
     saved: tuple[Saved, ...] = ()
+    profile: str = ""
 
 
 class SegmentActor:
@@ -107,7 +110,7 @@ class SegmentActor:
         self._seat, self._log = seat, WorkerLog(seat)
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
-        self._engine = load_engine(engine.local())
+        self._engine = FittedEngine(engine, free_room, self._log.note)
         self._open_store = store
         self._epoch = -1
         self._sampler: SegmentSampler | None = None
@@ -159,6 +162,7 @@ class SegmentActor:
     ) -> None:
         """Take over a segment of a video. Copies the embeddings: theirs is shared memory."""
         self.abandon()
+        self._engine.prepare(plan)
         embeds_SD = {
             prompt: torch.from_numpy(embed.copy()) for prompt, embed in prompt_embeds.items()
         }
@@ -216,6 +220,7 @@ class SegmentActor:
             sent_bytes=self._sent_bytes,
             save_s=time.perf_counter() - computed_s,
             saved=() if self._snapshots is None else self._snapshots.collect(),
+            profile=self._engine.profile,
         )
         self._metrics.step(report, self._wait_s)
         self._log.step(report, sampler.plan.num_steps, self._wait_s)
@@ -266,6 +271,7 @@ class SegmentActor:
         if self._delivery is None:
             raise SegmentError("delivery: none is open")
         delivered = self._delivery.finish(self._open_store())
+        delivered = replace(delivered, profile=self._engine.profile)
         self._log.note(f"delivered {delivered.video.key}, {delivered.video.size_bytes} bytes")
         self.abandon()
         return delivered

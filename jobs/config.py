@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jobs.layers import OPEN, ConfigLayer, file_layer, override_layer, preset_layer
 from jobs.settings import JobConfig
+from pipeline.engines.wan.memory_profile import PROFILES
 from pipeline.errors import ConfigError
 from storage.fingerprint import digest
 
@@ -125,8 +126,13 @@ def numeric_options(config: JobConfig) -> dict[str, OptionValue]:
 
 def _engine_options(config: JobConfig) -> dict[str, OptionValue]:
     if config.engine.name != "gaussian":
+        # ``auto`` is not counted: what it takes does not depend on the request. The sidecar has it.
+        profile = PROFILES.get(config.engine.profile)
         changes = config.engine.speed.changes
-        return {f"engine.speed.{name}": value for name, value in changes.items()}
+        return {
+            "engine.profile": None if profile is None or profile.is_exact else profile.name,
+            **{f"engine.speed.{name}": value for name, value in changes.items()},
+        }
     options = asdict(config.engine.gaussian)
     # Time only passes: it leaves no trace in the latents.
     del options["window_cost_s"]

@@ -203,7 +203,7 @@ class Desk:
             self.orders.at_work(is_sampling=False)
         self._store.put_bytes(
             keys.sidecar(video_id, row.fingerprint),
-            sidecar_json(made, tally.timings()),
+            sidecar_json(made, tally.timings(), tally.profiles),
             content_type="application/json",
             overwrite=True,
         )

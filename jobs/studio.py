@@ -11,6 +11,7 @@ from actors.failures import SegmentDiedError
 from actors.gang import Gang
 from actors.pause import never
 from jobs.engine_source import engine_source
+from pipeline.engines.wan.memory_profile import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,12 @@ class Studio:
         finally:
             self._dismiss()
             self._config = usual
+
+    def settle(self, config: JobConfig) -> None:
+        """Set up the next gang like this, if its memory profile changes no bit."""
+        profile = config.engine.profile
+        if profile != self._config.engine.profile and PROFILES[profile].is_exact:
+            self._config = config
 
     @property
     def num_actors(self) -> int:

@@ -78,13 +78,16 @@ class DeliveryOrder:
 class Delivered:
     """What lies in the store, as the store confirmed it, and what decoding it again showed.
 
-    ``quality`` is ``None`` for one or two frames, of which nothing can be said.
+    Attributes:
+        quality: ``None`` for one or two frames, of which nothing can be said.
+        profile: the memory profile of the engine that decoded; empty if it has none.
     """
 
     video: ObjectInfo
     poster: ObjectInfo
     info: VideoInfo
     quality: VideoQuality | None = None
+    profile: str = ""
 
 
 class VideoDelivery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from pipeline.engines.wan.engine import WanEngine
 from pipeline.engines.wan.paired import PairedWanEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
 PATCH: Final = (1, 2, 2)
 SPATIAL_COMPRESSION: Final = 8
 SEED: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OneNetwork:
+    """What a step needs of ``Networks``: prompts come encoded, and nothing is decoded."""
+
+    network: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    @contextmanager
+    def transformer(self, *, is_first: bool) -> Iterator[Any]:
+        """The only one there is."""
+        assert is_first
+        yield self.network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +119,7 @@ class Model:
                 max_sequence_length=self.text_tokens,
                 expand_timesteps=False,
             ),
-            transformer=transformer,
-            prompt_encoder=None,  # type: ignore[arg-type] # prompts come encoded
-            vae=None,
-            dtype=self.dtype,
+            OneNetwork(transformer, torch.device(self.device), self.dtype),  # type: ignore[arg-type]
         )
 
     def prompt_embeds(self) -> tuple[Tensor, Tensor]:

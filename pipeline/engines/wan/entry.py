@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.engines.speed import SpeedOptions
 from pipeline.engines.wan.checkpoint import read_spec
+from pipeline.engines.wan.memory_profile import RESIDENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.engines.protocol import Engine, EngineSpec
+    from pipeline.engines.wan.memory_profile import MemoryProfile
 
 
 def spec(folder: Path) -> EngineSpec:
@@ -28,9 +30,11 @@ def load(
     folder: Path,
     device: torch.device | str,
     dtype: torch.dtype,
+    *,
+    profile: MemoryProfile = RESIDENT,
     speed: SpeedOptions = SpeedOptions(),  # noqa: B008  # frozen
 ) -> Engine:
-    """Load a checkpoint folder onto a device.
+    """Load a checkpoint folder onto a device, or as much of it as ``profile`` keeps there.
 
     Raises:
         WeightsError: something is missing, damaged or does not fit.
@@ -41,4 +45,4 @@ def load(
     from pipeline.engines.wan.paired import PairedWanEngine  # noqa: PLC0415
 
     engine = PairedWanEngine if speed.batch_guidance else WanEngine
-    return engine.load(folder, device=device, dtype=dtype, speed=speed)
+    return engine.load(folder, device=device, dtype=dtype, profile=profile, speed=speed)

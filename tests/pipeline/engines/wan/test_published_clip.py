@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_named(
         dict(clip_tensors(stored_tensors(tmp_path / FILE), expected))
 
 
-def tower(tensors: Tensors, shown_BCHW: Tensor) -> Tensor:
+def wans_own(tensors: Tensors, shown_BCHW: Tensor) -> Tensor:
     """Wan's own forward without the last block, by the names of its file (``use_31_block``)."""
 
     def norm(x: Tensor, name: str) -> Tensor:
@@ -178,15 +178,15 @@ def test_an_image_to_video_folder_as_published_needs_nothing_else(
     assemble(Sources(weights=original), folder)
     engine = WanEngine.load(folder, device="cpu", dtype=torch.float32)
     assert engine.spec.image == "channels"
-    assert isinstance(engine._image_tower, ImageTower)
-    encoder = engine._image_tower._encoder
-    assert same(encoder.state_dict(), canonical)
+    with engine._networks.image_tower() as tower:
+        assert isinstance(tower, ImageTower)
+    assert same(tower._encoder.state_dict(), canonical)
     pixels_HWC = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
-    embeds_SD = engine._image_tower.encode(pixels_HWC)
-    processed = engine._image_tower._processor(images=[pixels_HWC], return_tensors="pt")
+    embeds_SD = tower.encode(pixels_HWC)
+    processed = tower._processor(images=[pixels_HWC], return_tensors="pt")
     shown_BCHW = processed["pixel_values"]
     assert shown_BCHW.shape == (1, 3, SIDE_PX, SIDE_PX)
-    expected_SD = tower(as_wan_has_it(canonical), shown_BCHW)
+    expected_SD = wans_own(as_wan_has_it(canonical), shown_BCHW)
     assert embeds_SD.shape == (10, WIDTH)
     assert (embeds_SD - expected_SD).norm() < 1e-5 * expected_SD.norm()
 

@@ -15,6 +15,7 @@ from pipeline.engines.speed import ATTENTION_BACKENDS, SpeedOptions
 from pipeline.engines.wan.engine import WanEngine
 from pipeline.errors import ConfigError
 from pipeline.guidance import guided_velocity
+from tests.pipeline.engines.wan.inside import transformer_of
 from tests.tiny_wan import make_tiny_wan
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Case:
             self.image = WindowImage(embeds, at_start=True)
 
     def load(self, speed: SpeedOptions) -> WanEngine:
-        engine = wan.load(self.folder, "cpu", torch.float32, speed)
+        engine = wan.load(self.folder, "cpu", torch.float32, speed=speed)
         assert isinstance(engine, WanEngine)
         return engine
 
@@ -141,12 +142,12 @@ def test_projections_are_fused_and_not_kept_twice(case: Case) -> None:
     engine = case.load(SpeedOptions(fuse_projections=True))
     assert case.relative_error(engine) < ROUNDING
     sizes = [
-        sum(parameter.numel() for parameter in each._transformer.parameters())
+        sum(parameter.numel() for parameter in transformer_of(each).parameters())
         for each in (engine, case.plain)
     ]
     assert sizes[0] == sizes[1]
-    assert not any(parameter.requires_grad for parameter in engine._transformer.parameters())
-    names = set(engine._transformer.state_dict())
+    assert not any(parameter.requires_grad for parameter in transformer_of(engine).parameters())
+    names = set(transformer_of(engine).state_dict())
     assert {"blocks.0.attn1.to_qkv.weight", "blocks.1.attn2.to_kv.bias"} <= names
 
 
@@ -155,7 +156,7 @@ def test_guidance_in_one_batch(case: Case) -> None:
     assert isinstance(engine, PairEngine)
     assert not isinstance(case.plain, PairEngine)
     seen: list[int] = []
-    engine._transformer.register_forward_pre_hook(
+    transformer_of(engine).register_forward_pre_hook(
         lambda _module, _args, kwargs: seen.append(len(kwargs["hidden_states"])), with_kwargs=True
     )
     assert case.relative_error(engine) < ROUNDING
