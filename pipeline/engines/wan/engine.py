@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.engines.protocol import EngineSpec, NoiseLevel, WindowImage
+    from pipeline.tiling import Tiling
 
 
 class WanEngine:
@@ -124,9 +125,9 @@ class WanEngine:
         velocity_TCHW: Tensor = velocity_BCTHW[0].transpose(0, 1)
         return velocity_TCHW.to("cpu", torch.float32).contiguous()
 
-    def stream_decoder(self) -> WanStreamDecoder:
+    def stream_decoder(self, tiling: Tiling | None = None) -> WanStreamDecoder:
         """A fresh decoder for one video; any number may be in use at a time."""
-        return WanStreamDecoder(self._vae)
+        return WanStreamDecoder(self._vae, tiling)
 
     def _owned(self, tensor: Tensor) -> Tensor:
         copy = torch.empty(tensor.shape, dtype=self._dtype, device=self._transformer.device)
