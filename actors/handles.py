@@ -185,6 +185,7 @@ class SegmentHandle:
         epoch: int,
         index: int,
         piece: Piece,
+        *,
         tiling: Tiling | None,
         slots: Sequence[ObjectRef[NDArray[np.float32]]],
         video: str,

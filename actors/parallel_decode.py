@@ -154,7 +154,12 @@ class ParallelDecode:
     def _open(self, bench: _Bench) -> None:
         track, piece = bench.track, self._pieces[bench.piece]
         opened = track.handle.open_piece(
-            track.epoch, bench.piece, piece, self._order.decode.tiling, bench.latents, self._video
+            track.epoch,
+            bench.piece,
+            piece,
+            tiling=self._order.decode.tiling,
+            slots=bench.latents,
+            video=self._video,
         )
         bench.owed.append((opened, None))
         bench.latents = []

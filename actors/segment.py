@@ -288,7 +288,7 @@ class SegmentActor:
 
     @ray.method(num_returns=2)
     def decode_run(self, epoch: int, index: int, run: Span) -> tuple[NDArray[np.uint8], RunReport]:
-        """The frames of the next run of the piece at hand, and, for who waits, that they are there."""
+        """The frames of the next run of the piece at hand, and how many they are."""
         self._finished_sampler(epoch)
         if self._piece is None or self._piece[0] != index:
             raise SegmentError(f"decoding: got a run of piece {index}, which is not open")

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         WindowImage,
     )
     from pipeline.plan import VideoPlan
+    from pipeline.tiling import Tiling
 
 WINDOW = 9
 STEPS = 4
