@@ -43,7 +43,7 @@ def latents_of(vae: AutoencoderKLWan, num_latent_frames: int, side: int = 2) -> 
 @pytest.mark.parametrize("name", ["2.1", "2.2-5b", "embedded"])
 @torch.no_grad()
 def test_streaming_is_diffusers_whole_decode_but_for_rounding(name: str) -> None:
-    """It takes the first, pointwise convolution of all latent frames at once, which rounds apart."""
+    """It runs the first, pointwise convolution on all latent frames at once: other roundings."""
     vae = autoencoder(name)
     z_BCTHW = latents_of(vae, 7, side=3)
     decoder = CausalDecoder(vae)
