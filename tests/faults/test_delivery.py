@@ -11,6 +11,7 @@ import pytest
 
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
+from pipeline.decode_options import DecodeOptions
 from storage.open import StoreConfig
 from tests.cluster.gangs import PATIENCE_S, Notes, gang_of, order, processes
 from tests.faults.renders import PREFIX, assert_same_bits, plan_of, wait_until
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 NUM_FRAMES = 402
+BY_PIECES = DecodeOptions(parallel=True, piece_latent_frames=16)
 
 
 def large_plan() -> VideoPlan:
@@ -39,9 +41,18 @@ def assert_sampled_once(gang: Gang, notes: Notes, num_segments: int, num_steps: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize(
+    ("victim", "decode"),
+    [
+        (0, DecodeOptions()),
+        (1, DecodeOptions()),
+        pytest.param(0, BY_PIECES, marks=pytest.mark.longest),
+        (1, BY_PIECES),
+    ],
+    ids=["first", "second", "first-by-pieces", "second-by-pieces"],
+)
 def test_an_actor_killed_while_the_film_is_encoded(
-    ray_cluster: None, tmp_path: Path, victim: int
+    ray_cluster: None, tmp_path: Path, victim: int, decode: DecodeOptions
 ) -> None:
     store, plan, killed = StoreConfig(uri=str(tmp_path / "out")), large_plan(), []
     with gang_of(2, store, every_steps=0) as gang:
@@ -53,7 +64,8 @@ def test_an_actor_killed_while_the_film_is_encoded(
                 workers[victim].kill()
 
         notes = Notes(on_encoded=kill)
-        delivered = gang.render(plan, order(checkpoints_prefix=PREFIX), notes)
+        wanted = order(checkpoints_prefix=PREFIX, decode=decode)
+        delivered = gang.render(plan, wanted, notes)
         assert killed
         assert (gang.losses.deaths, gang.losses.restreamed) == (1, 1)
         assert processes(gang)[1 - victim] == workers[1 - victim]

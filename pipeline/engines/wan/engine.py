@@ -19,6 +19,7 @@ from pipeline.engines.wan.decoder import WanStreamDecoder
 from pipeline.engines.wan.memory_profile import RESIDENT
 from pipeline.engines.wan.networks import Networks
 from pipeline.engines.wan.vision import condition_channels, encode_first_frame
+from pipeline.tiling import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,9 +107,14 @@ class WanEngine:
         velocity_TCHW: Tensor = velocity_BCTHW[0].transpose(0, 1)
         return velocity_TCHW.to("cpu", torch.float32).contiguous()
 
-    def stream_decoder(self) -> WanStreamDecoder:
-        """A fresh decoder for one video; any number may be in use at a time."""
-        return WanStreamDecoder(self._networks.vae)
+    def stream_decoder(self, tiling: Tiling | None = None) -> WanStreamDecoder:
+        """A fresh decoder for one video; any number may be in use at a time.
+
+        Where the memory profile wants tiles and none are asked for, they are diffusers'.
+        """
+        if self._networks.profile.tiled_decode:
+            tiling = tiling or Tiling()
+        return WanStreamDecoder(self._networks.vae, tiling)
 
     def _owned(self, tensor: Tensor) -> Tensor:
         copy = torch.empty(tensor.shape, dtype=self._networks.dtype, device=self._networks.device)
