@@ -42,7 +42,7 @@ class Effort:
     num_pairs: int = 3
 
 
-QUICK = Effort(num_steps=1, num_pieces=1, side=1, widths=(0, 4), delivery_s=34.0, num_pairs=1)
+QUICK = Effort(num_steps=1, num_pieces=1, side=1, widths=(0, 4), delivery_s=18.0, num_pairs=1)
 
 
 def main() -> None:
