@@ -38,8 +38,8 @@ class Effort:
     num_pieces: int = 2
     side: int = 4
     widths: tuple[int, ...] = WIDTHS
-    delivery_s: float = 90.0
-    num_pairs: int = 3
+    delivery_s: float = 60.0
+    num_pairs: int = 2
 
 
 QUICK = Effort(num_steps=1, num_pieces=1, side=1, widths=(0, 4), delivery_s=18.0, num_pairs=1)

@@ -23,6 +23,9 @@ FP32_BYTES = 4
 FLAT_FROM_S = 60.0
 MOST_PER_SECOND = 1.05
 
+# Memory may grow by the latent state, and by so much of it for what the heap rounds up.
+MOST_OVER_STATE = 1.05
+
 # What a gang's overheads may be, per forward, over one worker's context windows.
 MOST_PER_FORWARD = 1.05
 
@@ -127,8 +130,9 @@ def _growth(gang: Mapping[float, Outcome], state_bytes_per_latent_frame: int) ->
     state = frames * state_bytes_per_latent_frame / num_actors
     return (
         f"From {first:g} s to {last:g} s one actor's share of the latent state (latents and solver "
-        f"history) grows by {state / MIB:.1f} MiB, the largest process by {grown / MIB:.1f} MiB "
-        f"({_verdict(grown <= state)})."
+        f"history) grows by {state / MIB:.1f} MiB, the largest process by {grown / MIB:.1f} MiB: "
+        f"{grown / state:.3f} times as much (at most {MOST_OVER_STATE}: "
+        f"{_verdict(grown <= MOST_OVER_STATE * state)})."
     )
 
 
