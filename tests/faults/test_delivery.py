@@ -79,6 +79,22 @@ def test_an_actor_killed_while_the_film_is_encoded(
 
 
 @pytest.mark.slow
+@pytest.mark.longest
+def test_an_actor_that_hangs_over_a_piece_is_replaced(ray_cluster: None, tmp_path: Path) -> None:
+    options = {"min_step_timeout_s": 2.0, "decode_timeout_s": 30.0}
+    with gang_of(2, StoreConfig(uri=str(tmp_path / "out")), **options) as gang:
+        second = processes(gang)[1]
+
+        def hang(num_frames: int) -> None:
+            if num_frames > 50 and not gang.losses.restreamed:
+                second.suspend()
+
+        delivered = gang.render(large_plan(), order(decode=BY_PIECES), Notes(on_encoded=hang))
+        assert (gang.losses.deaths, gang.losses.restreamed) == (1, 1)
+    assert delivered.info.num_frames == NUM_FRAMES
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "suspend"])
 def test_the_decoder_s_process_stopped_in_mid_upload(
     ray_cluster: None, tmp_path: Path, how: str
