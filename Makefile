@@ -69,6 +69,8 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.night
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.long
 
 FAULTS ?= 40
 SEED   ?= 0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.engines.registry import EngineSource
     from pipeline.engines.wan.memory_estimate import Room
     from pipeline.plan import VideoPlan
+    from pipeline.tiling import Tiling
 
 # What torch says of memory that it did not get, on a CPU and of pinned memory.
 _SAID = ("can't allocate memory", "out of memory")
@@ -115,10 +116,10 @@ class FittedEngine:
         with self.within_memory():
             return self._engine.predict(latents_TCHW, level, prompt_embeds_SD, image)
 
-    def stream_decoder(self) -> StreamDecoder:
+    def stream_decoder(self, tiling: Tiling | None = None) -> StreamDecoder:
         """See ``Engine``."""
         with self.within_memory():
-            return _FittedDecoder(self._engine.stream_decoder(), self)
+            return _FittedDecoder(self._engine.stream_decoder(tiling), self)
 
     def _load(self) -> Engine:
         with self.within_memory():

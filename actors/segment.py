@@ -24,6 +24,7 @@ from actors.free_memory import free_room
 from actors.heap import give_back_holes
 from actors.image_arrays import ImageArrays
 from actors.metrics import ActorMetrics
+from actors.piece_worker import PieceWorker
 from actors.scratch import ScratchFolder
 from actors.seat import Seat
 from actors.snapshot_writer import FLUSH_S, SnapshotWriter
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from actors.piece_worker import RunReport
     from actors.snapshot_writer import Saved
     from actors.transport import Transport
+    from pipeline.decode_pieces import Piece
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineSource
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from pipeline.snapshot import Cut
     from pipeline.spans import Span
     from pipeline.stores import StoreFactory
+    from pipeline.tiling import Tiling
 
 T = TypeVar("T")
 
@@ -119,6 +123,7 @@ class SegmentActor:
         self._pushed = self._num_frames = 0
         self._tried_encoders: set[EncodeOptions] = set()
         self._scratch: ScratchFolder | None = None
+        self._piece: tuple[int, PieceWorker] | None = None
         self._metrics = ActorMetrics(seat, engine.name)
         self._transport: Transport = ObjectStore()
         self._stepped_s: float | None = None
@@ -256,14 +261,49 @@ class SegmentActor:
     def push(self, epoch: int, index: int, slots_TCHW: NDArray[np.float32]) -> int:
         """Take the next run of slots; give the number of frames encoded so far."""
         self._finished_sampler(epoch)
+        delivery = self._next_push(index)
+        return self._encoded(delivery.push(torch.from_numpy(slots_TCHW.copy())))
+
+    def _next_push(self, index: int) -> VideoDelivery:
+        """The open delivery, if this run is the next."""
         if self._delivery is None or index != self._pushed:
             raise SegmentError(f"delivery: got run {index} of slots, expected {self._pushed}")
         self._pushed += 1
-        num_frames = self._delivery.push(torch.from_numpy(slots_TCHW.copy()))
+        return self._delivery
+
+    def _encoded(self, num_frames: int) -> int:
+        """Count what is encoded by now."""
         self._metrics.frames(num_frames - self._num_frames)
         self._num_frames = num_frames
         give_back_holes()
         return num_frames
+
+    def open_piece(
+        self,
+        epoch: int,
+        index: int,
+        piece: Piece,
+        tiling: Tiling | None,
+        *slots_TCHW: NDArray[np.float32],
+    ) -> None:
+        """Begin to decode a piece of the video; an earlier one is forgotten."""
+        self._finished_sampler(epoch)
+        stage = self._metrics.doing
+        self._piece = index, PieceWorker(self._engine, piece, tiling, slots_TCHW, stage)
+
+    @ray.method(num_returns=2)
+    def decode_run(self, epoch: int, index: int, run: Span) -> tuple[NDArray[np.uint8], RunReport]:
+        """The frames of the next run of the piece at hand, and how many they are."""
+        self._finished_sampler(epoch)
+        if self._piece is None or self._piece[0] != index:
+            raise SegmentError(f"decoding: got a run of piece {index}, which is not open")
+        return self._piece[1].decode(run)
+
+    def push_frames(self, epoch: int, index: int, frames_FHWC: NDArray[np.uint8]) -> int:
+        """Take the next run of frames, decoded by anyone; give the number encoded so far."""
+        self._finished_sampler(epoch)
+        delivery = self._next_push(index)
+        return self._encoded(delivery.push_frames(frames_FHWC))
 
     def deliver(self, epoch: int) -> Delivered:
         """Complete, check and upload the video."""
@@ -288,7 +328,7 @@ class SegmentActor:
             self._delivery.abandon()
         if self._scratch is not None:
             self._scratch.remove()
-        self._delivery = self._scratch = None
+        self._delivery = self._scratch = self._piece = None
 
     def _finished_sampler(self, epoch: int) -> SegmentSampler:
         """The sampler, if this call is meant for its epoch and it has finished all steps."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pipeline.decode_options import DecodeOptions
     from storage.fingerprint import OptionValue
 
 DEFAULT_PRESET = "embedded"
@@ -117,10 +118,22 @@ def numeric_options(config: JobConfig) -> dict[str, OptionValue]:
         "noise.shared_dc": noise.shared_dc,
         "noise.shared_dc_latent_frames": noise.shared_dc_latent_frames if is_shared else None,
         "prompts.transition_s": config.prompts.transition_s,
+        **_decode_options(config.decode),
         "encode.codec": encode.codec,
         "encode.crf": encode.quality,
         "encode.preset": encode.effort,
         "encode.pixel_format": encode.pixel_format,
+    }
+
+
+def _decode_options(decode: DecodeOptions) -> dict[str, OptionValue]:
+    """Nothing but what makes other frames than one whole stream of whole pictures."""
+    warmup = decode.warmup_latent_frames if decode.parallel else None
+    return {
+        "decode.warmup_latent_frames": warmup,
+        "decode.piece_latent_frames": None if warmup is None else decode.piece_latent_frames,
+        "decode.tile_px": decode.tile_px if decode.tiled else None,
+        "decode.overlap_px": decode.overlap_px if decode.tiled else None,
     }
 
 

@@ -233,6 +233,7 @@ class Desk:
             keeps_latents=self.job.config.output.keep_latents != "never",
             video_key=keys.video(video_id, row.fingerprint),
             poster_key=keys.poster(video_id, row.fingerprint),
+            decode=self.job.config.decode,
             encode=self.job.config.encode,
             quality=self.job.config.quality,
             provenance=Provenance(

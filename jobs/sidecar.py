@@ -59,6 +59,7 @@ def sidecar_json(made: Made, timings: Timings, profiles: Collection[str] = ()) -
         "hardware": "cpu" if made.config.engine.device == "cpu" else accelerators(),
         "options": {k: v for k, v in numeric_options(made.config).items() if v is not None},
         "num_latent_frames": plan.num_latent_frames,
+        "decode_is_exact": made.config.decode.is_exact_for(plan.engine.decode_reach_latent_frames),
         "sigmas": [level.sigma for level in plan.levels],
         "safe_settings": made.is_safe,
         "memory": _memory({*profiles, delivered.profile}),

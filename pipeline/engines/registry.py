@@ -223,7 +223,7 @@ def fit_engine(
     if options.memory_limit_gb is not None:
         room = room.limited(int(options.memory_limit_gb * GB))
     dtype, batch = _DTYPES[options.dtype], 2 if options.speed.batch_guidance else 1
-    name, said = fitting(options.folder, dtype, options.profile, room, size, batch)
+    name, said = fitting(options.folder, dtype, options.profile, room, size, batch=batch)
     return replace(options, profile=name), said
 
 

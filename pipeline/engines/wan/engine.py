@@ -21,6 +21,7 @@ from pipeline.engines.wan.decoder import WanStreamDecoder
 from pipeline.engines.wan.memory_profile import RESIDENT
 from pipeline.engines.wan.networks import Networks
 from pipeline.engines.wan.vision import condition_channels, encode_first_frame
+from pipeline.tiling import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,9 +100,14 @@ class WanEngine:
         (velocity_TCHW,) = self._velocities(latents_TCHW, level, [prompt_embeds_SD], image)
         return velocity_TCHW
 
-    def stream_decoder(self) -> WanStreamDecoder:
-        """A fresh decoder for one video; any number may be in use at a time."""
-        return WanStreamDecoder(self._networks.vae)
+    def stream_decoder(self, tiling: Tiling | None = None) -> WanStreamDecoder:
+        """A fresh decoder for one video; any number may be in use at a time.
+
+        Where the memory profile wants tiles and none are asked for, they are diffusers'.
+        """
+        if self._networks.profile.tiled_decode:
+            tiling = tiling or Tiling()
+        return WanStreamDecoder(self._networks.vae, tiling)
 
     @torch.no_grad()
     def _velocities(

@@ -148,6 +148,7 @@ def fitting(
     profile: str,
     room: Room,
     size: tuple[int, int] | None,
+    *,
     batch: int = 1,
 ) -> tuple[ProfileName, str]:
     """The name of the profile to load a checkpoint with, and what is to be said of it.

@@ -179,4 +179,5 @@ def estimate(profile: MemoryProfile, device_type: str, of: Footprints) -> Memory
 def _host_bytes(profile: MemoryProfile, of: Footprints, num_there: int) -> int:
     at_rest = [of.text.host_bytes, num_there * of.transformer.host_bytes]
     loading = [network.load_bytes for network in of.networks]
-    return max(max(at_rest) if profile.takes_turns else sum(at_rest), *loading)
+    networks = max(max(at_rest) if profile.takes_turns else sum(at_rest), *loading)
+    return networks + of.autoencoder.host_bytes

@@ -7,7 +7,8 @@ change, this follows.
 
 Blocks are alike and follow one another, so that three of them stand for all.
 
-Shape suffixes: B prompts, T latent frames, C channels, H height, W width, F frames, S tokens, D width.
+Shape suffixes: B prompts, T latent frames, C channels, H height, W width, F frames, S tokens,
+D width.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, WanCausalConv3d
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch.overrides import TorchFunctionMode
 from transformers.models.clip.configuration_clip import CLIPVisionConfig
@@ -24,10 +25,13 @@ from transformers.models.clip.modeling_clip import CLIPVisionModel
 from transformers.models.umt5.configuration_umt5 import UMT5Config
 from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
 
+from pipeline.engines.wan.causal import CausalDecoder
+from pipeline.engines.wan.decoder import LATENT_FRAMES_PER_TURN
 from pipeline.engines.wan.memory_estimate import Footprint
 from pipeline.engines.wan.modules import fill, kept_fp32, kept_fp32_of_text
 from pipeline.engines.wan.networks import settle, store_as_fp8
 from pipeline.engines.wan.storage_meter import StorageMeter
+from pipeline.tiling import Tiling, tiles_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,15 +68,18 @@ class Rehearsal:
         """One expert, and one window of latents of that size."""
         network, num_more = _short(self.blueprint.transformer, "num_layers", _transformer)
         fill(network, network.state_dict().items(), META, self.dtype, kept_fp32(network))
-        full_bytes = _bytes(network) + num_more * _bytes(network.blocks[0])
+        block_bytes = _bytes(network.blocks[0])
+        full_bytes = _bytes(network) + num_more * block_bytes
         if self.profile.fp8_storage:
             store_as_fp8(network, self.dtype)
         inputs = self._window_inputs(network.config, height, width)
         footprint = self._footprint(
             network, network.blocks, num_more, lambda: network(**inputs, return_dict=False)
         )
-        by_way = self.profile.streams_blocks or self.profile.fp8_storage
-        return replace(footprint, load_bytes=full_bytes) if by_way else footprint
+        if not (self.profile.streams_blocks or self.profile.fp8_storage):
+            return footprint
+        # It comes by way of the machine's memory, a block of which is there twice for a moment.
+        return replace(footprint, load_bytes=full_bytes + block_bytes)
 
     def _window_inputs(self, config: Any, height: int, width: int) -> dict[str, Tensor | None]:
         batch = self.batch
@@ -121,7 +128,16 @@ class Rehearsal:
     def decoder(self, height: int, width: int) -> Footprint:
         """The autoencoder, and a video of that size that is decoded; fp32."""
         vae = _autoencoder(self.blueprint.vae)
-        return Footprint(_bytes(vae), _work_bytes(lambda: _decode(vae, height, width)))
+        if not self.profile.tiled_decode:
+            return Footprint(_bytes(vae), _work_bytes(lambda: _decode(vae, height, width)))
+        scale = vae.config.scale_factor_spatial
+        tiles = tiles_of(height, width, scale, Tiling())
+        size = len(tiles[0].rows), len(tiles[0].columns)
+        # The pictures that tiles are laid over one another in, and caches at rest.
+        num_frames = LATENT_FRAMES_PER_TURN * vae.config.scale_factor_temporal
+        pictures = num_frames * 3 * height * width * scale**2 * torch.float32.itemsize
+        work = _work_bytes(lambda: _decode(vae, *size)) + int(pictures)
+        return Footprint(_bytes(vae), work, len(tiles) * _cache_bytes(_decode(vae, *size)))
 
     @torch.no_grad()
     def encoder_bytes(self, height: int, width: int) -> int:
@@ -217,17 +233,15 @@ def _autoencoder(config: Mapping[str, Any]) -> Any:
     return vae.eval()
 
 
-def _decode(vae: Any, height: int, width: int) -> None:
-    convolutions = [m for m in vae.decoder.modules() if isinstance(m, WanCausalConv3d)]
-    cache: list[Any] = [None] * len(convolutions)
-    for index in range(NUM_LATENT_FRAMES):
-        latent_BCTHW = torch.empty(1, vae.config.z_dim, 1, height, width, device=META)
-        vae.decoder(
-            vae.post_quant_conv(latent_BCTHW),
-            feat_cache=cache,
-            feat_idx=[0],
-            first_chunk=index == 0,
-        )
+def _decode(vae: Any, height: int, width: int) -> CausalDecoder:
+    decoder = CausalDecoder(vae)
+    for _ in range(NUM_LATENT_FRAMES):
+        decoder.decode(torch.empty(1, vae.config.z_dim, 1, height, width, device=META))
+    return decoder
+
+
+def _cache_bytes(decoder: CausalDecoder) -> int:
+    return sum(entry.nbytes for entry in decoder.cache if isinstance(entry, torch.Tensor))
 
 
 def _bytes(network: torch.nn.Module) -> int:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT_WIDTH = 128
-WIDTH_PX, HEIGHT_PX = 128, 96
+# Wide enough for two tiles.
+WIDTH_PX, HEIGHT_PX = 320, 64
 
 
 def make_wide_wan(folder: Path, layout: str) -> Path:
@@ -41,7 +42,7 @@ def _transformer(folder: Path) -> WanTransformer3DModel:
         "attention_head_dim": width // 4,
         "ffn_dim": 4 * width,
         "text_dim": TEXT_WIDTH,
-        "num_layers": 6,
+        "num_layers": 4,
         "added_kv_proj_dim": None if config["added_kv_proj_dim"] is None else width,
     }
     transformer: WanTransformer3DModel = WanTransformer3DModel.from_config({**config, **wider})
@@ -55,7 +56,7 @@ def _text_encoder(folder: Path) -> UMT5EncoderModel:
         d_model=TEXT_WIDTH,
         d_kv=32,
         d_ff=4 * TEXT_WIDTH,
-        num_layers=6,
+        num_layers=4,
         num_heads=4,
         dropout_rate=0.0,
     )
