@@ -93,6 +93,7 @@ class Model:
             guidance_scale=self.guidance_scale,
             flow_shift=self.flow_shift,
             weights_digest="random",
+            decode_reach_latent_frames=0,  # nothing is decoded
         )
 
     def transformer(self) -> Any:
