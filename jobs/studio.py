@@ -91,8 +91,8 @@ class Studio:
 
     def settle(self, config: JobConfig) -> None:
         """Set up the next gang like this, if its memory profile changes no bit."""
-        profile = config.engine.profile
-        if profile != self._config.engine.profile and PROFILES[profile].is_exact:
+        profile = PROFILES.get(config.engine.profile)
+        if profile is not None and profile.is_exact:
             self._config = config
 
     @property
