@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 OUTPUT ?= out
+# constraints-cuda.txt for GPUs.
+CONSTRAINTS ?= constraints.txt
 
 # Pinned down to build requirements; no bytecode of other checkouts, no version nagging.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-slow test-faults test-faults-short test-browser test-services lint format bench chaos train-embedded evaluate-embedded clean
@@ -14,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
@@ -66,6 +68,9 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.night
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.long
 
 FAULTS ?= 40
 SEED   ?= 0

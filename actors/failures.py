@@ -59,6 +59,10 @@ class SegmentDiedError(SegmentError):
     """A segment's process is gone for good; the video may be tried again with other actors."""
 
 
+class SegmentOutOfMemoryError(SegmentDiedError):
+    """A segment's processes were ended, again and again, because the machine's memory ran out."""
+
+
 class GangBrokenError(SegmentDiedError):
     """More is gone than can be replayed: the gang has to go back to the last whole snapshot."""
 

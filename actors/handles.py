@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from ray.util.placement_group import PlacementGroup
 
     from actors.image_arrays import ImageArrays
+    from actors.piece_worker import RunReport
     from actors.seat import Seat
     from actors.snapshot_writer import Saved
     from actors.step_report import StepReport
+    from pipeline.decode_pieces import Piece
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineSource
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pipeline.segments import Partition
     from pipeline.spans import Span
     from pipeline.stores import StoreFactory
+    from pipeline.tiling import Tiling
 
 T = TypeVar("T")
 
@@ -180,6 +183,33 @@ class SegmentHandle:
     ) -> ObjectRef[int]:
         """Decode and encode the next run of slots."""
         return self._call("push", self._of_job(f"{video}/delivery"), epoch, index, slots)
+
+    def open_piece(
+        self,
+        epoch: int,
+        index: int,
+        piece: Piece,
+        *,
+        tiling: Tiling | None,
+        slots: Sequence[ObjectRef[NDArray[np.float32]]],
+        video: str,
+    ) -> ObjectRef[None]:
+        """Give it a piece to decode, with the latents of it in order."""
+        title = self._of_job(f"{video}/decode")
+        return self._call("open_piece", title, epoch, index, piece, tiling, *slots)
+
+    def decode_run(
+        self, epoch: int, index: int, run: Span, video: str
+    ) -> tuple[ObjectRef[NDArray[np.uint8]], ObjectRef[RunReport]]:
+        """Decode the next run of its piece: the frames, and that they are there."""
+        frames: Any = self._call("decode_run", self._of_job(f"{video}/decode"), epoch, index, run)
+        return frames[0], frames[1]
+
+    def push_frames(
+        self, epoch: int, index: int, frames: ObjectRef[NDArray[np.uint8]], video: str
+    ) -> ObjectRef[int]:
+        """Encode the next run of frames."""
+        return self._call("push_frames", self._of_job(f"{video}/delivery"), epoch, index, frames)
 
     def deliver(self, epoch: int, video: str) -> ObjectRef[Delivered]:
         """Complete, check and upload."""

@@ -12,8 +12,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import torch
-
 from actors.heap import give_back_holes
 from actors.scratch import ScratchFolder
 from actors.snapshot_writer import FLUSH_S, SnapshotWriter
@@ -27,7 +25,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
+    from actors.piece_worker import PieceWorker
     from actors.snapshot_writer import Saved
     from pipeline.delivery import Delivered, DeliveryOrder, Stage
     from pipeline.engines.protocol import Engine
@@ -44,6 +44,7 @@ class Role:
     Attributes:
         epoch: which calls are meant for it.
         sampler: the segment.
+        piece: what it decodes of the video, by number, if that is decoded by pieces.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Role:
         self._stepped_s: float | None = None
         self._begun_s = self._wait_s = 0.0
         self._sent_bytes = 0
+        self.piece: tuple[int, PieceWorker] | None = None
         self._delivery: VideoDelivery | None = None
         self._scratch: ScratchFolder | None = None
         self._pushed = self._num_frames = 0
@@ -139,15 +141,35 @@ class Role:
             self._delivery = VideoDelivery(plan, order, engine, self._scratch.path, stage)
             self._pushed = self._num_frames = 0
 
-    def push(self, index: int, slots_TCHW: NDArray[np.float32]) -> tuple[int, int]:
+    def push(self, index: int, slots_TCHW: Tensor) -> tuple[int, int]:
         """Take the next run of slots; how many frames are encoded so far, and by this call."""
+        return self._encoded(self._next_push(index).push(slots_TCHW))
+
+    def push_frames(self, index: int, frames_FHWC: NDArray[np.uint8]) -> tuple[int, int]:
+        """Take the next run of frames, decoded by anyone; as ``push``."""
+        return self._encoded(self._next_push(index).push_frames(frames_FHWC))
+
+    def worker(self, index: int) -> PieceWorker:
+        """The piece at hand.
+
+        Raises:
+            SegmentError: it is another.
+        """
+        if self.piece is None or self.piece[0] != index:
+            raise SegmentError(f"decoding: got a run of piece {index}, which is not open")
+        return self.piece[1]
+
+    def _next_push(self, index: int) -> VideoDelivery:
+        """The open delivery, if this run is the next."""
         if self._delivery is None or index != self._pushed:
             raise SegmentError(f"delivery: got run {index} of slots, expected {self._pushed}")
         self._pushed += 1
-        before = self._num_frames
-        self._num_frames = self._delivery.push(torch.from_numpy(slots_TCHW.copy()))
+        return self._delivery
+
+    def _encoded(self, num_frames: int) -> tuple[int, int]:
+        before, self._num_frames = self._num_frames, num_frames
         give_back_holes()
-        return self._num_frames, self._num_frames - before
+        return num_frames, num_frames - before
 
     def deliver(self, store: ObjectStore) -> Delivered:
         """Complete, check and upload the video."""
@@ -171,7 +193,7 @@ class Role:
             self._delivery.abandon()
         if self._scratch is not None:
             self._scratch.remove()
-        self._delivery = self._scratch = None
+        self._delivery = self._scratch = self.piece = None
 
     def _is_finished(self) -> None:
         self.expect(self.sampler.plan.num_steps)

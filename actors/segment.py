@@ -15,22 +15,24 @@ Shape suffixes: T slots, C channels, H height, W width, S text tokens, D text wi
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import ray
 import torch
 
 from actors.failures import StepFailedError
+from actors.fitted_engine import FittedEngine
+from actors.free_memory import free_room
 from actors.image_arrays import ImageArrays
 from actors.metrics import ActorMetrics
+from actors.piece_worker import PieceWorker
 from actors.role import Role
 from actors.seat import Seat
 from actors.snapshot_writer import SnapshotWriter
 from actors.transport import ObjectStore
 from actors.worker_log import WorkerLog
 from pipeline.encoding.encoder_trial import try_encoder
-from pipeline.engines.registry import load_engine
 from pipeline.errors import NightreelError, SegmentError
 from pipeline.sampler import SegmentSampler
 from pipeline.snapshot_store import load_slots
@@ -41,9 +43,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from actors.piece_worker import RunReport
     from actors.snapshot_writer import Saved
     from actors.step_report import StepReport
     from actors.transport import Transport
+    from pipeline.decode_pieces import Piece
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineSource
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from pipeline.snapshot import Cut
     from pipeline.spans import Span
     from pipeline.stores import StoreFactory
+    from pipeline.tiling import Tiling
 
 T = TypeVar("T")
 
@@ -91,7 +96,7 @@ class SegmentActor:
         self._seat, self._log = seat, WorkerLog(seat)
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
-        self._engine = load_engine(engine.local())
+        self._engine = FittedEngine(engine, free_room, self._log.tell)
         self._open_store = store
         self._roles: dict[int, Role] = {}
         self._tried_encoders: set[EncodeOptions] = set()
@@ -148,6 +153,7 @@ class SegmentActor:
         """
         self._leave(plan.request.id)
         self._leave_unfinished()
+        self._engine.prepare(plan)
         embeds_SD = {
             prompt: torch.from_numpy(embed_SD.copy())
             for prompt, embed_SD in zip(plan.prompts, prompt_embeds_SD, strict=True)
@@ -192,6 +198,7 @@ class SegmentActor:
         """Compute the rest of a step, while what was given travels; take a snapshot if asked to."""
         role = self._role(epoch, step)
         report, wait_s = self._computed(role, lambda: role.finish_step(step, saves=saves))
+        report = replace(report, profile=self._engine.profile)
         self._metrics.step(report, wait_s)
         self._log.step(role, report, wait_s)
         return report
@@ -221,15 +228,40 @@ class SegmentActor:
         """Take the next run of slots; give the number of frames encoded so far."""
         # Whether gradients are kept is each thread's own affair.
         with torch.no_grad():
-            num_frames, num_new = self._role(epoch).push(index, slots_TCHW)
-        self._metrics.frames(num_new)
-        return num_frames
+            slots = torch.from_numpy(slots_TCHW.copy())
+            return self._encoded(self._role(epoch).push(index, slots))
+
+    @ray.method(concurrency_group="delivery")
+    def open_piece(
+        self,
+        epoch: int,
+        index: int,
+        piece: Piece,
+        tiling: Tiling | None,
+        *slots_TCHW: NDArray[np.float32],
+    ) -> None:
+        """Begin to decode a piece of the video; an earlier one is forgotten."""
+        stage = self._metrics.doing
+        worker = PieceWorker(self._engine, piece, tiling, slots_TCHW, stage)
+        self._role(epoch).piece = index, worker
+
+    @ray.method(concurrency_group="delivery", num_returns=2)
+    def decode_run(self, epoch: int, index: int, run: Span) -> tuple[NDArray[np.uint8], RunReport]:
+        """The frames of the next run of the piece at hand, and how many they are."""
+        with torch.no_grad():
+            return self._role(epoch).worker(index).decode(run)
+
+    @ray.method(concurrency_group="delivery")
+    def push_frames(self, epoch: int, index: int, frames_FHWC: NDArray[np.uint8]) -> int:
+        """Take the next run of frames, decoded by anyone; give the number encoded so far."""
+        return self._encoded(self._role(epoch).push_frames(index, frames_FHWC))
 
     @ray.method(concurrency_group="delivery")
     def deliver(self, epoch: int) -> Delivered:
         """Complete, check and upload the video, and forget it."""
         role = self._role(epoch)
         delivered = role.deliver(self._open_store())
+        delivered = replace(delivered, profile=self._engine.profile)
         video = delivered.video
         self._log.note(role, f"delivered {video.key}, {video.size_bytes} bytes")
         self._leave(role.video)
@@ -239,6 +271,11 @@ class SegmentActor:
     def abandon(self, video: str | None = None) -> None:
         """Forget a video, or all, and what lies of it on the local disk; the engine stays."""
         self._leave(video)
+
+    def _encoded(self, frames: tuple[int, int]) -> int:
+        num_frames, num_new = frames
+        self._metrics.frames(num_new)
+        return num_frames
 
     def _leave(self, video: str | None) -> None:
         for epoch, role in list(self._roles.items()):

@@ -19,6 +19,7 @@ class StepReport:
         sent_bytes: boundary bytes handed to neighbours.
         save_s: seconds that the step took longer because a snapshot was taken.
         saved: what was stored of snapshots since the last report.
+        profile: the memory profile that the engine was loaded with; empty if it has none.
     """
 
     segment: int
@@ -28,3 +29,4 @@ class StepReport:
     sent_bytes: int
     save_s: float = 0.0
     saved: tuple[Saved, ...] = ()
+    profile: str = ""

@@ -1,4 +1,4 @@
-"""Finished slots, in order, through one actor's decoder into the store."""
+"""Finished slots into the store, through one actor's decoder or, by pieces, everyone's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.handles import wait_for
+from actors.parallel_decode import ParallelDecode, is_by_pieces
 from pipeline.spans import Span
 
 if TYPE_CHECKING:
@@ -49,6 +50,18 @@ def stream(take: Take, order: DeliveryOrder, watcher: Watcher, carrier: Track) -
     timeout_s = take.options.decode_timeout_s
     opened = carrier.handle.open_delivery(carrier.epoch, take.plan_ref, order, video)
     wait_for([opened], timeout_s=timeout_s, doing=doing)
+    if is_by_pieces(take, order):
+        ParallelDecode(take, order, watcher, carrier).run()
+    else:
+        _push_all(take, watcher, carrier, doing)
+    delivery = carrier.handle.deliver(carrier.epoch, video)
+    delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
+    return delivered[0]
+
+
+def _push_all(take: Take, watcher: Watcher, carrier: Track, doing: str) -> None:
+    """All slots through one actor's own decoder."""
+    video = take.plan.request.id
     pending: list[ObjectRef[int]] = []
     for index, slots in enumerate(finished_slots(take)):
         pending.append(carrier.handle.push(carrier.epoch, index, slots, video))
@@ -56,9 +69,6 @@ def stream(take: Take, order: DeliveryOrder, watcher: Watcher, carrier: Track) -
             _await_push(take, pending, watcher, doing)
     while pending:
         _await_push(take, pending, watcher, doing)
-    delivery = carrier.handle.deliver(carrier.epoch, video)
-    delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
-    return delivered[0]
 
 
 def _await_push(take: Take, pending: list[ObjectRef[int]], watcher: Watcher, doing: str) -> None:

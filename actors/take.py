@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import ray
+from ray import exceptions
 
 from actors.failures import (
     RAY_FAILURES,
     Fault,
     GangBrokenError,
     SegmentDiedError,
+    SegmentOutOfMemoryError,
     fault_of,
     in_short,
     reraise,
@@ -286,7 +288,8 @@ class Take:
     def _recover(self, track: Track, error: Exception) -> None:
         match fault_of(error, track.segment):
             case Fault.PROCESS:
-                self._replace(track, in_short(error))
+                for_memory = isinstance(error, exceptions.OutOfMemoryError)
+                self._replace(track, in_short(error), for_memory=for_memory)
             case Fault.NEIGHBOUR:
                 self._drop_unfinished(track)
                 track.rewind()
@@ -295,10 +298,11 @@ class Take:
             case Fault.NOBODY_ELSE:
                 reraise(error, self._doing(track))
 
-    def _replace(self, track: Track, reason: str) -> None:
+    def _replace(self, track: Track, reason: str, *, for_memory: bool = False) -> None:
         """Start another actor in the dead one's place and let it replay.
 
         Raises:
+            SegmentOutOfMemoryError: this step has cost too many, the last for want of memory.
             GangBrokenError: the place is gone with its node.
             SegmentDiedError: this step has cost too many already.
         """
@@ -308,7 +312,8 @@ class Take:
         may_go_on = self.losses.died(track.segment, track.next_report)
         handle = self.crew.replace(track.handle)
         if not may_go_on:
-            raise SegmentDiedError(f"{doing}: {self.losses.max_deaths} processes died: {reason}")
+            died = SegmentOutOfMemoryError if for_memory else SegmentDiedError
+            raise died(f"{doing}: {self.losses.max_deaths} processes died: {reason}")
         track.restart(handle, self.next_epoch(), self.cuts.base_step)
         self._drop_unfinished(track)
         logger.warning("%s: replaced, goes on from step %d: %s", doing, self.cuts.base_step, reason)

@@ -45,6 +45,10 @@ class WorkerLog:
         """A step went wrong."""
         self._logger.error("%s step=%d: %s", self._whose(role), step + 1, error)
 
+    def tell(self, what: str) -> None:
+        """Anything about the actor itself."""
+        self._logger.info("job=%s %s %s", self._seat.job, self._seat.actor, what)
+
     def note(self, role: Role, what: str) -> None:
         """Anything else about a video."""
         self._logger.info("%s %s", self._whose(role), what)

@@ -7,6 +7,8 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
+
 
 def setting(command: str) -> str:
     """The machine, the day and the command, as one line of Markdown."""
@@ -15,9 +17,13 @@ def setting(command: str) -> str:
 
 
 def machine() -> str:
-    """Processor, cores that may be used, and memory."""
+    """Processor, cores that may be used, memory, and GPU."""
     cores = len(os.sched_getaffinity(0))
-    return f"{_processor()}, {cores} cores, {_memory_bytes() / 2**30:.0f} GiB of memory, no GPU"
+    return f"{_processor()}, {cores} cores, {_memory_bytes() / 2**30:.0f} GiB of memory, {_gpu()}"
+
+
+def _gpu() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
 def _processor() -> str:

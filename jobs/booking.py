@@ -98,6 +98,10 @@ class Booking:
             finally:
                 self._studio.dismiss()
 
+    def settle(self, config: JobConfig) -> None:
+        """What this video was made with is what the job goes on with, if it changes no bit."""
+        self._studio.settle(config)
+
     def leave(self, *, is_done: bool = False) -> None:
         """The video needs its actors no more; nothing if that was said already."""
         self._turn = None
@@ -107,7 +111,8 @@ class Booking:
         self, gang: Gang, plan: VideoPlan, order: DeliveryOrder, watcher: Watcher
     ) -> Delivered:
         wants_pause, hand_on = self._studio.wants_pause, None
-        if order.keeps_latents and not self._is_alone:
+        # Whoever decodes with all its actors keeps them to the end.
+        if order.keeps_latents and not order.decode.parallel and not self._is_alone:
             assert self._turn is not None
             hand_on = partial(self._floor.hand_on, self._turn, wants_pause)
         return gang.render(plan, order, watcher, wants_pause, hand_on)

@@ -197,6 +197,19 @@ def engines() -> None:
 
 
 @app.command()
+def profiles(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="Such as wan2.2-t2v-a14b; none: all."),
+    ] = None,
+) -> None:
+    """Tell how much GPU memory each published model takes under each memory profile."""
+    from jobs.profiles import profiles_table
+
+    Console().print(profiles_table(models or ()))
+
+
+@app.command()
 def demo(
     output: OutputOption = "out",
     overrides: OverridesArgument = None,

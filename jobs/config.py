@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jobs.layers import OPEN, ConfigLayer, file_layer, override_layer, preset_layer
 from jobs.settings import JobConfig
+from pipeline.engines.wan.memory_profile import PROFILES
 from pipeline.errors import ConfigError
 from storage.fingerprint import digest
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pipeline.decode_options import DecodeOptions
     from storage.fingerprint import OptionValue
 
 DEFAULT_PRESET = "embedded"
@@ -116,6 +118,7 @@ def numeric_options(config: JobConfig) -> dict[str, OptionValue]:
         "noise.shared_dc": noise.shared_dc,
         "noise.shared_dc_latent_frames": noise.shared_dc_latent_frames if is_shared else None,
         "prompts.transition_s": config.prompts.transition_s,
+        **_decode_options(config.decode),
         "encode.codec": encode.codec,
         "encode.crf": encode.quality,
         "encode.preset": encode.effort,
@@ -123,9 +126,26 @@ def numeric_options(config: JobConfig) -> dict[str, OptionValue]:
     }
 
 
+def _decode_options(decode: DecodeOptions) -> dict[str, OptionValue]:
+    """Nothing but what makes other frames than one whole stream of whole pictures."""
+    warmup = decode.warmup_latent_frames if decode.parallel else None
+    return {
+        "decode.warmup_latent_frames": warmup,
+        "decode.piece_latent_frames": None if warmup is None else decode.piece_latent_frames,
+        "decode.tile_px": decode.tile_px if decode.tiled else None,
+        "decode.overlap_px": decode.overlap_px if decode.tiled else None,
+    }
+
+
 def _engine_options(config: JobConfig) -> dict[str, OptionValue]:
     if config.engine.name != "gaussian":
-        return {}
+        # ``auto`` is not counted: what it takes does not depend on the request. The sidecar has it.
+        profile = PROFILES.get(config.engine.profile)
+        changes = config.engine.speed.changes
+        return {
+            "engine.profile": None if profile is None or profile.is_exact else profile.name,
+            **{f"engine.speed.{name}": value for name, value in changes.items()},
+        }
     options = asdict(config.engine.gaussian)
     # Time only passes: it leaves no trace in the latents.
     del options["window_cost_s"]

@@ -23,6 +23,7 @@ from pipeline.delivery import DeliveryOrder
 from pipeline.encoding.provenance import Provenance
 from pipeline.errors import (
     ClusterError,
+    ConfigError,
     NightreelError,
     PausedError,
     QualityError,
@@ -50,7 +51,14 @@ if TYPE_CHECKING:
     from storage.stored import StoreWithListing
 
 # The job itself can't go on after these; after any other error the next row is rendered.
-JOB_ERRORS = (ClusterError, PausedError, StoreAccessError, StoreUnavailableError, WeightsError)
+JOB_ERRORS = (
+    ClusterError,
+    ConfigError,
+    PausedError,
+    StoreAccessError,
+    StoreUnavailableError,
+    WeightsError,
+)
 
 
 @dataclass(slots=True)
@@ -194,7 +202,7 @@ class Desk:
             self.orders.at_work(video_id, is_sampling=False)
         self._store.put_bytes(
             keys.sidecar(video_id, row.fingerprint),
-            sidecar_json(made, tally.timings()),
+            sidecar_json(made, tally.timings(), tally.profiles),
             content_type="application/json",
             overwrite=True,
         )
@@ -224,6 +232,7 @@ class Desk:
             keeps_latents=self.job.config.output.keep_latents != "never",
             video_key=keys.video(video_id, row.fingerprint),
             poster_key=keys.poster(video_id, row.fingerprint),
+            decode=self.job.config.decode,
             encode=self.job.config.encode,
             quality=self.job.config.quality,
             provenance=Provenance(

@@ -18,7 +18,9 @@ def engine_source(config: JobConfig) -> EngineFiles:
     Raises:
         ConfigError: a URI can't be understood.
     """
-    return EngineFiles(options=config.engine, s3=config.store)
+    width, height = config.defaults.width, config.defaults.height
+    size = None if width is None or height is None else (width, height)
+    return EngineFiles(options=config.engine, s3=config.store, size=size)
 
 
 def engine_spec(config: JobConfig) -> EngineSpec:

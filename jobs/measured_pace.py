@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # The newest videos of an output; what older ones took says less of tonight.
 MAX_VIDEOS: Final = 20
+SPEED: Final = "engine.speed."
 
 # Measured with the embedded model on one core of a server's CPU that had nothing else to do.
 _EMBEDDED: Final = Pace(
@@ -106,8 +107,13 @@ def _measured(store: StoreWithListing, config: JobConfig, engine: EngineSpec) ->
 
 
 def _is_same(values: dict[str, Any], config: JobConfig, engine: EngineSpec) -> bool:
-    digest, dtype = values["engine"]["weights_digest"], values["options"]["engine.dtype"]
-    return bool(digest == engine.weights_digest and dtype == config.engine.dtype)
+    options, speed = values["options"], config.engine.speed.changes
+    return bool(
+        values["engine"]["weights_digest"] == engine.weights_digest
+        and options["engine.dtype"] == config.engine.dtype
+        and {key: value for key, value in options.items() if key.startswith(SPEED)}
+        == {f"{SPEED}{name}": value for name, value in speed.items()}
+    )
 
 
 def _read(values: dict[str, Any]) -> Measured:

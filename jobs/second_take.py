@@ -1,10 +1,10 @@
 """A video that overflows, or that the quality gate refuses, is made once more with safe settings.
 
 They are surer and slower: new actors, so that nothing of a process gone wrong is left; the model in
-``float32``, so that nothing overflows; and Euler's method, which extrapolates nothing. Everything
-else is as the row asked: the same seed, prompts, steps and windows. A video made so says it in its
-sidecar (``safe_settings``), with the options that were in force. If that is no better, the row
-fails by name.
+``float32``, so that nothing overflows, and plain, without ``engine.speed``; and Euler's method,
+which extrapolates nothing. Everything else is as the row asked: the same seed, prompts, steps and
+windows. A video made so says it in its sidecar (``safe_settings``), with the options that were in
+force. If that is no better, the row fails by name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jobs.memory_retry import render_within_memory
+from pipeline.engines.speed import SpeedOptions
 from pipeline.errors import NotFiniteError, QualityError
 from pipeline.plan import plan_video
 from pipeline.solvers import SamplerOptions
@@ -65,25 +67,37 @@ def make(
         NotFiniteError, QualityError: both times.
         NightreelError: the video can't be made, or the cluster can't serve.
     """
+
+    def usual(settings: JobConfig) -> Delivered:
+        if settings is config:
+            return booking.render(row.plan, order, watcher)
+        return booking.render_with(settings, row.plan, order, watcher)
+
+    video_id = row.plan.request.id
     try:
-        delivered = booking.render(row.plan, order, watcher)
+        delivered, in_force = render_within_memory(usual, config, video_id)
     except WORTH_A_SECOND_TAKE as error:
-        logger.warning("video '%s': %s; once more with safe settings", row.plan.request.id, error)
+        logger.warning("video '%s': %s; once more with safe settings", video_id, error)
     else:
-        return Made(row=row, config=config, delivered=delivered, is_safe=False)
+        booking.settle(in_force)
+        return Made(row=row, config=in_force, delivered=delivered, is_safe=False)
     # Whatever was kept of the first take would bring its faults into the second.
-    for key in list(store.list_keys(keys.checkpoints(row.plan.request.id, row.fingerprint))):
+    for key in list(store.list_keys(keys.checkpoints(video_id, row.fingerprint))):
         store.delete(key)
-    safe_row, safe_config = replace(row, plan=_safe_plan(row)), safe(config)
-    delivered = booking.render_with(safe_config, safe_row.plan, order, watcher)
-    return Made(row=safe_row, config=safe_config, delivered=delivered, is_safe=True)
+    safe_row = replace(row, plan=_safe_plan(row))
+    delivered, in_force = render_within_memory(
+        lambda settings: booking.render_with(settings, safe_row.plan, order, watcher),
+        safe(config),
+        video_id,
+    )
+    return Made(row=safe_row, config=in_force, delivered=delivered, is_safe=True)
 
 
 def safe(config: JobConfig) -> JobConfig:
     """The same configuration with the safe settings."""
     return replace(
         config,
-        engine=replace(config.engine, dtype="float32"),
+        engine=replace(config.engine, dtype="float32", speed=SpeedOptions()),
         sampler=SamplerOptions(solver="euler"),
     )
 

@@ -15,6 +15,7 @@ from actors.cuts import CheckpointOptions
 from actors.placement import GangOptions
 from jobs.hooks import HookOptions
 from pipeline.boundary import BoundaryOptions
+from pipeline.decode_options import DecodeOptions
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines.registry import EngineOptions
 from pipeline.errors import ConfigError
@@ -79,6 +80,7 @@ class JobConfig:
     image: ImageOptions = field(default_factory=ImageOptions)
     gang: GangOptions = field(default_factory=GangOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
     encode: EncodeOptions = field(default_factory=EncodeOptions)
     quality: QualityOptions = field(default_factory=QualityOptions)
     output: OutputOptions = field(default_factory=OutputOptions)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from actors.cluster import accelerators
 from jobs.config import numeric_options
+from pipeline.engines.wan.memory_profile import PROFILES
 from pipeline.numerics import NUMERICS_VERSION
 from pipeline.quality.measure import as_figures, as_plain
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from jobs.second_take import Made
 
 SIDECAR_FORMAT = 1
@@ -31,8 +34,14 @@ class Timings:
     num_segments: int
 
 
-def sidecar_json(made: Made, timings: Timings) -> bytes:
-    """The sidecar of one video, as JSON that reads well."""
+def sidecar_json(made: Made, timings: Timings, profiles: Collection[str] = ()) -> bytes:
+    """The sidecar of one video, as JSON that reads well.
+
+    Args:
+        made: the video.
+        timings: what it took.
+        profiles: the memory profiles that its steps were computed with.
+    """
     delivered, plan, info = made.delivered, made.row.plan, made.delivered.info
     content = {
         "format": SIDECAR_FORMAT,
@@ -50,8 +59,10 @@ def sidecar_json(made: Made, timings: Timings) -> bytes:
         "hardware": "cpu" if made.config.engine.device == "cpu" else accelerators(),
         "options": {k: v for k, v in numeric_options(made.config).items() if v is not None},
         "num_latent_frames": plan.num_latent_frames,
+        "decode_is_exact": made.config.decode.is_exact_for(plan.engine.decode_reach_latent_frames),
         "sigmas": [level.sigma for level in plan.levels],
         "safe_settings": made.is_safe,
+        "memory": _memory({*profiles, delivered.profile}),
         "quality": as_plain(delivered.quality) if delivered.quality else None,
         "figures": as_figures(delivered.quality) if delivered.quality else {},
         "timings": asdict(timings),
@@ -62,6 +73,15 @@ def sidecar_json(made: Made, timings: Timings) -> bytes:
         "poster": asdict(delivered.poster),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _memory(names: set[str]) -> object:
+    """Profiles, and whether every bit is what it would be with all memory; none of the oracle."""
+    profiles = [PROFILES[name] for name in PROFILES if name in names]
+    if not profiles:
+        return None
+    is_exact = all(profile.is_exact for profile in profiles)
+    return {"profiles": [profile.name for profile in profiles], "is_exact": is_exact}
 
 
 def _plain(value: object) -> object:

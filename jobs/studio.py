@@ -11,6 +11,7 @@ from actors.crew import Crew
 from actors.gang import Gang
 from actors.pause import never
 from jobs.engine_source import engine_source
+from pipeline.engines.wan.memory_profile import PROFILES
 from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -100,6 +101,12 @@ class Studio:
         if (crew := self._crew) is not None:
             for handle in crew.handles()[:1]:
                 crew.prompts.encode(prompts, handle)
+
+    def settle(self, config: JobConfig) -> None:
+        """Set up actors like this from now on, if its memory profile changes no bit."""
+        profile = PROFILES.get(config.engine.profile)
+        if profile is not None and profile.is_exact:
+            self._config = config
 
     def dismiss(self) -> None:
         """Send the actors home; nothing if that is done already."""

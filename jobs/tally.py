@@ -57,6 +57,11 @@ class Tally:
         self._heartbeat.check()
         self._orders.check_video(self._id)
 
+    @property
+    def profiles(self) -> set[str]:
+        """The memory profiles that the last attempt's steps were computed with."""
+        return {report.profile for report in self._reports if report.profile}
+
     def timings(self) -> Timings:
         """What the last attempt took."""
         return Timings(

@@ -5,7 +5,7 @@
 Nothing piles up: a push returns when ffmpeg has taken every frame that it led to, and the file has
 its final name in the store only after it was decoded again and found to be what was asked for.
 
-Shape suffixes: T slots, C channels, H height, W width.
+Shape suffixes: T slots, C channels, F frames, H height, W width.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.decode_options import DecodeOptions
 from pipeline.encoding.encode import VideoWriter
 from pipeline.encoding.poster import poster_jpeg
 from pipeline.encoding.probe import check
@@ -57,6 +58,7 @@ class DeliveryOrder:
 
     Attributes:
         video_key, poster_key: keys in the object store.
+        decode: how latents become frames.
         encode: codec, quality and so on.
         provenance: what the file says of its own making.
         quality: what the finished video may at most be.
@@ -69,6 +71,7 @@ class DeliveryOrder:
     poster_key: str
     checkpoints_prefix: str | None = None
     keeps_latents: bool = True
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
     encode: EncodeOptions
     provenance: Provenance
     quality: QualityOptions = field(default_factory=QualityOptions)
@@ -78,13 +81,16 @@ class DeliveryOrder:
 class Delivered:
     """What lies in the store, as the store confirmed it, and what decoding it again showed.
 
-    ``quality`` is ``None`` for one or two frames, of which nothing can be said.
+    Attributes:
+        quality: ``None`` for one or two frames, of which nothing can be said.
+        profile: the memory profile of the engine that decoded; empty if it has none.
     """
 
     video: ObjectInfo
     poster: ObjectInfo
     info: VideoInfo
     quality: VideoQuality | None = None
+    profile: str = ""
 
 
 class VideoDelivery:
@@ -110,7 +116,7 @@ class VideoDelivery:
         self._plan, self._order = plan, order
         self._format = VideoFormat.of(plan.request)
         self._joiner = Joiner(plan.boundary)
-        self._decoder, self._stage = engine.stream_decoder(), stage
+        self._decoder, self._stage = engine.stream_decoder(order.decode.tiling), stage
         self._path = folder / "video.mp4"
         self._writer = VideoWriter(self._path, self._format, order.encode, order.provenance)
 
@@ -125,6 +131,19 @@ class VideoDelivery:
         while (frames := self._next(decoded)) is not None:
             with self._stage("encode"):
                 self._writer.write(frames)
+        return self._writer.num_written
+
+    def push_frames(self, frames_FHWC: NDArray[np.uint8]) -> int:
+        """Take the next frames, decoded elsewhere; give the number that ffmpeg has taken so far.
+
+        A video comes as slots or as frames, never as both.
+
+        Raises:
+            EncodeError: ffmpeg failed.
+            StoreFullError: the scratch disk is full.
+        """
+        with self._stage("encode"):
+            self._writer.write(frames_FHWC)
         return self._writer.num_written
 
     def _next(self, decoded: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8] | None:

@@ -11,6 +11,7 @@
     |   `-- VideoFileError                 a video that was to be measured can't be
     |-- SegmentError                       one segment's actor failed or answered out of turn
     |   `-- NotFiniteError                 its latents became NaN or infinite
+    |-- MemoryExceededError                a device or machine has less memory than it takes
     |-- SnapshotMismatchError              a snapshot is of another video, plan or step
     |-- EncodeError                        ffmpeg failed, or its file is not what was asked for
     |-- QualityError                       the finished film is black, frozen, torn: not delivered
@@ -91,6 +92,21 @@ class SegmentError(NightreelError):
 
 class NotFiniteError(SegmentError):
     """A segment's latents became NaN or infinite: the model, not the process, is at fault."""
+
+
+class MemoryExceededError(NightreelError):
+    """A device, or the machine, has less memory than the engine takes.
+
+    Attributes:
+        profile: the memory profile that took too much; empty: it is not known, or there is none.
+    """
+
+    def __init__(self, message: str, profile: str = "") -> None:
+        super().__init__(message, profile)
+        self.profile = profile
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class SnapshotMismatchError(NightreelError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.engines.protocol import PairEngine
 from pipeline.prompts import mix
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def guided_velocity(
     """The velocity ``[T, C, H, W]`` of one window: ``uncond + scale (cond - uncond)``.
 
     Args:
-        engine: predicts; called once, or twice when there is a ``negative_prompt``.
+        engine: predicts; called once, or twice when there is a ``negative_prompt``: but once for
+            both if it is a ``PairEngine``.
         latents_TCHW: what the window sees; not written to.
         level: the noise level of all of it.
         shares: prompts and how much of each, as ``PromptTimeline.mixture`` gives them.
@@ -40,8 +42,14 @@ def guided_velocity(
         prompt_embeds: every prompt's ``[S, D]`` embedding.
         image: what the window is told of the video's image, with and without the prompt.
     """
-    cond_TCHW = engine.predict(latents_TCHW, level, mix(shares, prompt_embeds), image)
+    prompt_SD = mix(shares, prompt_embeds)
     if negative_prompt is None:
-        return cond_TCHW
-    uncond_TCHW = engine.predict(latents_TCHW, level, prompt_embeds[negative_prompt], image)
+        return engine.predict(latents_TCHW, level, prompt_SD, image)
+    negative_SD = prompt_embeds[negative_prompt]
+    if isinstance(engine, PairEngine):
+        pair = (prompt_SD, negative_SD)
+        cond_TCHW, uncond_TCHW = engine.predict_pair(latents_TCHW, level, pair, image)
+    else:
+        cond_TCHW = engine.predict(latents_TCHW, level, prompt_SD, image)
+        uncond_TCHW = engine.predict(latents_TCHW, level, negative_SD, image)
     return uncond_TCHW + guidance_scale * (cond_TCHW - uncond_TCHW)

@@ -30,6 +30,7 @@ class EngineFiles:
     Attributes:
         options: the engine as it was configured.
         s3: how to reach S3.
+        size: pixels (width, height) of most videos; ``None``: the engine's own.
 
     Raises:
         ConfigError: a URI can't be understood.
@@ -37,6 +38,7 @@ class EngineFiles:
 
     options: EngineOptions
     s3: S3Options = field(default_factory=S3Options)
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         options = self.options

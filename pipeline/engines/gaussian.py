@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from pipeline.tiling import Tiling
+
 # Variance and length, in latent frames, of each part of the process; variances add up to 1.
 _LOOK = (0.55, 124.0)
 _MOTION = (0.25, 6.0)
@@ -105,6 +107,7 @@ def spec(options: GaussianOptions) -> EngineSpec:
         spatial_compression=_SPATIAL_COMPRESSION,
         size_multiple_px=2 * _SPATIAL_COMPRESSION,
         window_latent_frames=options.window_latent_frames,
+        decode_reach_latent_frames=1,
         fps=16.0,
         width=112,
         height=64,
@@ -150,8 +153,9 @@ class GaussianEngine:
             mean_CHW = prompt_embeds_SD[0][:, None, None]
             return velocity_TCHW + offset_T[:, None, None, None] * mean_CHW
 
-    def stream_decoder(self) -> GaussianDecoder:
-        """A fresh decoder for one video."""
+    def stream_decoder(self, tiling: Tiling | None = None) -> GaussianDecoder:
+        """A fresh decoder for one video; it has no need of tiles."""
+        del tiling
         return GaussianDecoder()
 
     def _mean_of(self, prompt: str) -> Tensor:

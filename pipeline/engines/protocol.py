@@ -12,7 +12,7 @@ first, so that a run of latent frames is one contiguous piece of memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from pipeline.tiling import Tiling
 
 # How a model is shown an image: not at all; as a latent frame that is there already, at timestep 0;
 # or as channels beside every latent frame, without which it can't work.
@@ -38,6 +40,8 @@ class EngineSpec:
         spatial_compression: pixels per latent pixel along each side.
         size_multiple_px: width and height must be multiples of this.
         window_latent_frames: the model's own length, in latent frames.
+        decode_reach_latent_frames: a latent frame's pictures depend on it and on so many latent
+            frames before it, and on no others.
         fps: frames per second that the model was made for.
         width, height, num_inference_steps, guidance_scale, flow_shift: the published defaults.
         weights_digest: hash of everything that the engine's numbers depend on besides the request.
@@ -53,6 +57,7 @@ class EngineSpec:
     spatial_compression: int
     size_multiple_px: int
     window_latent_frames: int
+    decode_reach_latent_frames: int
     fps: float
     width: int
     height: int
@@ -148,6 +153,33 @@ class Engine(Protocol):
         """
         ...
 
-    def stream_decoder(self) -> StreamDecoder:
-        """A fresh decoder for one video."""
+    def stream_decoder(self, tiling: Tiling | None = None) -> StreamDecoder:
+        """A fresh decoder for one video, or one piece of it.
+
+        Args:
+            tiling: tiles to decode pictures in, which bounds memory and changes numbers; ``None``:
+                the whole picture at once. An engine that has no need of tiles leaves it alone.
+        """
+        ...
+
+
+@runtime_checkable
+class PairEngine(Protocol):
+    """What an ``Engine`` may be able to do besides: predict for two prompts at once.
+
+    Whoever has the method is asked for both of guidance's predictions in one call, so an engine has
+    it only where that was asked for: its bits may be others than those of two calls of ``predict``.
+    """
+
+    def predict_pair(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_pair: tuple[Tensor, Tensor],
+        image: WindowImage | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The velocities of one window under either of two prompts ``[S, D]``.
+
+        Otherwise as ``Engine.predict``; which of the two comes first changes no bit of either.
+        """
         ...

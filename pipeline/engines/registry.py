@@ -7,7 +7,7 @@ has brought there, and laid out as a diffusers folder, whatever it names.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -15,7 +15,10 @@ import torch
 
 from pipeline.engines import gaussian
 from pipeline.engines.gaussian import GaussianEngine, GaussianOptions
+from pipeline.engines.speed import SpeedOptions
 from pipeline.engines.wan.architectures import architecture, check_architecture
+from pipeline.engines.wan.memory_estimate import GB, Room
+from pipeline.engines.wan.memory_profile import PROFILES, RESIDENT
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,6 +64,11 @@ class EngineOptions:
         cache: a folder on every node for what is fetched and put together.
         dtype: of the transformer; what must stay fp32 stays fp32.
         device: ``auto`` takes a GPU where there is one.
+        profile: what of the networks the device holds, and when; ``auto`` takes the fastest for
+            which there is room.
+        memory_limit_gb: of the device's memory, in units of 1e9 bytes, how much ``auto`` may count
+            on at most; ``None``: all that is free.
+        speed: what makes the model faster and changes its last bits.
         gaussian: the oracle's own options.
     """
 
@@ -73,6 +81,18 @@ class EngineOptions:
     cache: str = "~/.cache/nightreel"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    profile: Literal[
+        "auto",
+        "resident",
+        "text-freed",
+        "in-turn",
+        "offloaded",
+        "offloaded-tiled",
+        "smallest",
+        "fp8",
+    ] = "auto"
+    memory_limit_gb: float | None = None
+    speed: SpeedOptions = field(default_factory=SpeedOptions)
     gaussian: GaussianOptions = field(default_factory=GaussianOptions)
 
     def __post_init__(self) -> None:
@@ -85,6 +105,11 @@ class EngineOptions:
             value = getattr(self, key)
             if value and self.name == "gaussian":
                 raise ConfigError(f"engine.{key} = {value!r}: engine 'gaussian' has no weights")
+        limit_gb = self.memory_limit_gb
+        if limit_gb is not None and not (math.isfinite(limit_gb) and limit_gb > 0):
+            raise ConfigError(f"engine.memory_limit_gb = {limit_gb}: expected more than 0, or null")
+        for key, value in self.speed.changes.items() if self.name == "gaussian" else ():
+            raise ConfigError(f"engine.speed.{key} = {value!r}: engine 'gaussian' has no network")
         if self.architecture:
             architecture(self.architecture)
         for key in ("weights_2", "base"):
@@ -92,6 +117,10 @@ class EngineOptions:
                 raise ConfigError(
                     f"engine.{key} = {getattr(self, key)!r}: expected engine.weights too"
                 )
+
+    @property
+    def size(self) -> None:
+        """As large as videos of the engine's own size. An ``EngineSource``."""
 
     def local(self) -> EngineOptions:
         """Itself: with a folder on this machine there is nothing to bring. An ``EngineSource``."""
@@ -113,6 +142,11 @@ class EngineSource(Protocol):
     @property
     def name(self) -> str:
         """The engine's name."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Pixels (width, height) of most videos; ``None``: the engine's own."""
         ...
 
     def local(self) -> EngineOptions:
@@ -144,16 +178,53 @@ def load_engine(options: EngineOptions) -> Engine:
 
     Raises:
         WeightsError: weights are missing or damaged.
+        ConfigError: ``engine.speed`` asks for what can't be had here.
     """
     if options.name == "gaussian":
         return GaussianEngine(options.gaussian)
     from pipeline.engines import wan  # noqa: PLC0415
 
     _check_architecture(options)
-    device: str = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return wan.load(options.folder, device=torch.device(device), dtype=_DTYPES[options.dtype])
+    device = device_of(options)
+    profile = PROFILES.get(options.profile, RESIDENT).on(device.type)
+    dtype = _DTYPES[options.dtype]
+    return wan.load(options.folder, device, dtype, profile=profile, speed=options.speed)
+
+
+def device_of(options: EngineOptions) -> torch.device:
+    """Where the engine runs."""
+    if options.device != "auto":
+        return torch.device(options.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit_engine(
+    options: EngineOptions, room: Room, size: tuple[int, int] | None = None
+) -> tuple[EngineOptions, str]:
+    """Settle on a memory profile, before anything is loaded.
+
+    Args:
+        options: the engine; a profile that it names is kept.
+        room: what is free on its device, and beside it.
+        size: pixels (width, height) of the videos; ``None``: the checkpoint's own size.
+
+    Returns:
+        Options that name their profile, and what that takes of what is there, for logs; nothing
+        where the engine has no profiles.
+
+    Raises:
+        WeightsError: the checkpoint's configuration is damaged.
+        MemoryExceededError: not even the thriftiest profile fits.
+    """
+    if options.name == "gaussian":
+        return options, ""
+    from pipeline.engines.wan.estimator import fitting  # noqa: PLC0415
+
+    if options.memory_limit_gb is not None:
+        room = room.limited(int(options.memory_limit_gb * GB))
+    dtype, batch = _DTYPES[options.dtype], 2 if options.speed.batch_guidance else 1
+    name, said = fitting(options.folder, dtype, options.profile, room, size, batch=batch)
+    return replace(options, profile=name), said
 
 
 def _check_architecture(options: EngineOptions) -> None:

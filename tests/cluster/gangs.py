@@ -15,6 +15,7 @@ from actors.cuts import CheckpointOptions
 from actors.gang import Gang
 from actors.handles import wait_for
 from actors.placement import GangOptions
+from pipeline.decode_options import DecodeOptions
 from pipeline.delivery import DeliveryOrder
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.encoding.provenance import Provenance
@@ -71,12 +72,15 @@ def oracle(options: EngineOptions = GAUSSIAN) -> GaussianEngine:
 
 
 def order(
-    video_key: str = "videos/clip/f.mp4", checkpoints_prefix: str | None = None
+    video_key: str = "videos/clip/f.mp4",
+    checkpoints_prefix: str | None = None,
+    decode: DecodeOptions = DecodeOptions(),  # noqa: B008  # frozen
 ) -> DeliveryOrder:
     return DeliveryOrder(
         video_key=video_key,
         poster_key=video_key.replace(".mp4", ".jpg"),
         checkpoints_prefix=checkpoints_prefix,
+        decode=decode,
         encode=EncodeOptions(preset="ultrafast"),
         provenance=Provenance(title="clip", engine="gaussian", version="0"),
     )

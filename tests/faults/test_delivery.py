@@ -11,6 +11,7 @@ import pytest
 
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
+from pipeline.decode_options import DecodeOptions
 from storage.open import StoreConfig
 from tests.cluster.gangs import PATIENCE_S, Notes, gang_of, order, processes
 from tests.faults.renders import PREFIX, assert_same_bits, plan_of, wait_until
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 NUM_FRAMES = 402
+BY_PIECES = DecodeOptions(parallel=True, piece_latent_frames=16)
 
 
 def large_plan() -> VideoPlan:
@@ -39,9 +41,18 @@ def assert_sampled_once(gang: Gang, notes: Notes, num_segments: int, num_steps: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize(
+    ("victim", "decode"),
+    [
+        (0, DecodeOptions()),
+        (1, DecodeOptions()),
+        pytest.param(0, BY_PIECES, marks=pytest.mark.longest),
+        (1, BY_PIECES),
+    ],
+    ids=["first", "second", "first-by-pieces", "second-by-pieces"],
+)
 def test_an_actor_killed_while_the_film_is_encoded(
-    ray_cluster: None, tmp_path: Path, victim: int
+    ray_cluster: None, tmp_path: Path, victim: int, decode: DecodeOptions
 ) -> None:
     store, plan, killed = StoreConfig(uri=str(tmp_path / "out")), large_plan(), []
     with gang_of(2, store, every_steps=0) as gang:
@@ -53,7 +64,8 @@ def test_an_actor_killed_while_the_film_is_encoded(
                 workers[victim].kill()
 
         notes = Notes(on_encoded=kill)
-        delivered = gang.render(plan, order(checkpoints_prefix=PREFIX), notes)
+        wanted = order(checkpoints_prefix=PREFIX, decode=decode)
+        delivered = gang.render(plan, wanted, notes)
         assert killed
         assert (gang.losses.deaths, gang.losses.restreamed) == (1, 1)
         assert processes(gang)[1 - victim] == workers[1 - victim]
@@ -64,6 +76,22 @@ def test_an_actor_killed_while_the_film_is_encoded(
     assert films == ["videos/clip/f.mp4"]
     left = psutil.wait_procs(workers, timeout=20)[1]
     assert left == []
+
+
+@pytest.mark.slow
+@pytest.mark.longest
+def test_an_actor_that_hangs_over_a_piece_is_replaced(ray_cluster: None, tmp_path: Path) -> None:
+    options = {"min_step_timeout_s": 2.0, "decode_timeout_s": 30.0}
+    with gang_of(2, StoreConfig(uri=str(tmp_path / "out")), **options) as gang:
+        second = processes(gang)[1]
+
+        def hang(num_frames: int) -> None:
+            if num_frames > 50 and not gang.losses.restreamed:
+                second.suspend()
+
+        delivered = gang.render(large_plan(), order(decode=BY_PIECES), Notes(on_encoded=hang))
+        assert (gang.losses.deaths, gang.losses.restreamed) == (1, 1)
+    assert delivered.info.num_frames == NUM_FRAMES
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def test_everything_is_frozen_and_sectioned() -> None:
         ("bundary.mode=halo", "did you mean boundary.mode?"),
         ("halo_latent_frames=3", "did you mean boundary.halo_latent_frames?"),
         ("gang.whatever=3", "gang has actors, "),
-        ("zzz=3", "there are boundary, checkpoint, defaults, encode, engine"),
+        ("zzz=3", "there are boundary, checkpoint, decode, defaults, encode, engine"),
         ("boundary=halo", "boundary = 'halo': expected a section with halo_latent_frames, mode"),
         ("engine.gaussian=3", "engine.gaussian = 3: expected a section with channels"),
         ("boundary.mode.x=1", "boundary.mode.x: unknown key"),

@@ -12,6 +12,10 @@ from pipeline.encoding.encode_options import EncodeOptions
 
 NUMERIC = [
     "engine.dtype=bfloat16",
+    "engine.speed.attention_backend=_native_math",
+    "engine.speed.compile=true",
+    "engine.speed.fuse_projections=true",
+    "engine.speed.batch_guidance=true",
     "sampler.solver=euler",
     "boundary.mode=none",
     "boundary.mode=decay",
@@ -19,6 +23,7 @@ NUMERIC = [
     "boundary.shift=false",
     "noise.shared_dc=0.2",
     "prompts.transition_s=0",
+    "decode.tiled=true",
     "encode.codec=libx265",
     "encode.crf=30",
     "encode.preset=fast",
@@ -28,6 +33,10 @@ NOT_NUMERIC = [
     "gang.actors=2",
     "gang.threads_per_actor=2",
     "gang.steps_ahead=1",
+    "decode.parallel=true",
+    "decode.piece_latent_frames=32",
+    "decode.warmup_latent_frames=8",
+    "decode.tile_px=512",
     "encode.threads=1",
     "encode.faststart=false",
     "encode.crf=18",
@@ -38,6 +47,8 @@ NOT_NUMERIC = [
     "boundary.overlap_frames=8",
     "noise.shared_dc_latent_frames=9",
     "engine.device=cpu",
+    "engine.speed.attention_backend=native",
+    "engine.speed.compile=false",
     "quality.gate=false",
     "quality.max_black_share=1",
     "engine.gaussian.channels=4",
@@ -61,6 +72,16 @@ def test_the_oracle_counts_its_options_but_not_its_time() -> None:
     assert options("engine.gaussian.channels=4") != options()
     assert options("engine.gaussian.window_cost_s=1") == options()
     assert options("boundary.mode=decay")["boundary.overlap_frames"] == 16
+
+
+def test_pieces_count_where_they_are_not_exact() -> None:
+    def options(*overrides: str) -> dict[str, object]:
+        return {**numeric_options(load_config(overrides=["decode.parallel=true", *overrides]))}
+
+    assert options("decode.piece_latent_frames=32") == options()
+    inexact = options("decode.warmup_latent_frames=8")
+    assert inexact != options()
+    assert options("decode.warmup_latent_frames=8", "decode.piece_latent_frames=32") != inexact
 
 
 def test_every_section_is_sorted_into_numeric_or_not() -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         WindowImage,
     )
     from pipeline.plan import VideoPlan
+    from pipeline.tiling import Tiling
 
 WINDOW = 9
 STEPS = 4
@@ -93,8 +94,8 @@ class Watched:
         velocity_TCHW = self._engine.predict(latents_TCHW, level, prompt_embeds_SD, image)
         return self._look(level, velocity_TCHW)
 
-    def stream_decoder(self) -> StreamDecoder:
-        return self._engine.stream_decoder()
+    def stream_decoder(self, tiling: Tiling | None = None) -> StreamDecoder:
+        return self._engine.stream_decoder(tiling)
 
 
 @pytest.mark.parametrize("mode", MODES)

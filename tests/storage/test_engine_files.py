@@ -21,6 +21,7 @@ from pipeline.errors import StoreUnavailableError, WeightsError
 from storage.engine_files import EngineFiles
 from storage.open import open_store
 from storage.weights_cache import WeightsCache, locked
+from tests.pipeline.engines.wan.inside import transformer_of
 from tests.tiny_wan import make_tiny_wan
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def published(path: Path, table: NameTable) -> dict[str, Tensor]:
 
 def state_of(options: EngineOptions) -> dict[str, Tensor]:
     engine: Any = load_engine(options)
-    state: dict[str, Tensor] = engine._transformer.state_dict()
+    state: dict[str, Tensor] = transformer_of(engine).state_dict()
     return state
 
 

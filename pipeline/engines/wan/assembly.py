@@ -8,10 +8,9 @@ single file of a transformer on top of one of these. The original layout:
     Wan2.1_VAE.pth or Wan2.2_VAE.pth         the autoencoder
     models_t5_umt5-xxl-enc-bf16.pth          the text encoder
     google/umt5-xxl/                         the tokenizer
+    models_clip_open-clip-*.pth              2.1 image-to-video: CLIP
 
 So everything else knows one layout, and what will be loaded can be looked at with ``ls``.
-
-Not covered: the CLIP of 2.1 image-to-video in its original layout; it is taken from a base.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.wan.json_file import JsonFile
 from pipeline.engines.wan.published_configs import (
+    image_encoder_config,
+    image_processor_config,
     text_encoder_config,
     transformer_config,
     vae_config,
@@ -145,10 +146,23 @@ def _lay_out_original(source: Path, folder: Path) -> None:
         stem = "model" if text.suffix == SAFETENSORS else "pytorch_model"
         _link(text, folder / "text_encoder" / f"{stem}{text.suffix}")
         _write(folder / "text_encoder" / "config.json", text_encoder_config(text))
+    for clip in _only(source, "models_clip_*"):
+        _lay_out_clip(clip, folder)
     if (source / "google" / "umt5-xxl").is_dir():
         _link_part([*(source / "google" / "umt5-xxl").iterdir()], folder / "tokenizer")
     _link_all([*source.glob("nightreel.json")], folder)
     _write_index(folder, configs["transformer"], has_experts=has_experts)
+
+
+def _lay_out_clip(clip: Path, folder: Path) -> None:
+    for part in ("image_encoder", "image_processor"):
+        _clear(folder / part)
+    stem = "model" if clip.suffix == SAFETENSORS else "pytorch_model"
+    config = image_encoder_config(clip)
+    _link(clip, folder / "image_encoder" / f"{stem}{clip.suffix}")
+    _write(folder / "image_encoder" / "config.json", config)
+    processor = image_processor_config(config)
+    _write(folder / "image_processor" / "preprocessor_config.json", processor)
 
 
 def _write_index(folder: Path, transformer: Mapping[str, Any], *, has_experts: bool) -> None:

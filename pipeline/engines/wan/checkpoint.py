@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.engines.protocol import EngineSpec
 from pipeline.engines.wan.json_file import JsonFile
+from pipeline.engines.wan.reach import reach_latent_frames
 from pipeline.engines.wan.variant import Variant
 from pipeline.engines.wan.weights import LORA_STEM, digest_files, weight_files
 from pipeline.errors import WeightsError
@@ -106,6 +107,7 @@ class Checkpoint:
             spatial_compression=spatial,
             size_multiple_px=size_multiple_px,
             window_latent_frames=settings.integer("window_latent_frames"),
+            decode_reach_latent_frames=_decode_reach(vae),
             fps=settings.number("fps"),
             width=settings.integer("width"),
             height=settings.integer("height"),
@@ -236,6 +238,11 @@ def _compression(vae: JsonFile) -> tuple[int, int]:
         if len(vae.sequence(key, [0.0] * 16)) != z_dim:
             raise vae.wrong(key, f"{z_dim} numbers, one per latent channel")
     return spatial, temporal
+
+
+def _decode_reach(vae: JsonFile) -> int:
+    downsample = vae.sequence("temperal_downsample", [False, True, True])
+    return reach_latent_frames(vae.integer("num_res_blocks", 2), [*map(bool, downsample)][::-1])
 
 
 def _digested_files(folder: Path, variant: Variant) -> list[Path]:

@@ -1,24 +1,27 @@
 """The ``wan`` engine: one window through Wan's transformer, prompts in, frames out.
 
-Shape suffixes: B = 1, T latent frames, C channels, H height, W width, S text or image tokens, D
+Shape suffixes: B prompts, T latent frames, C channels, H height, W width, S text or image tokens, D
 their width.
 
-The batch is always 1: a batch of 2 gives other bits. Whatever enters a network is copied to storage
-of its own first, since the place of a tensor in memory can decide which kernel adds it up.
+The batch is 1 but in ``PairedWanEngine``, since a batch of 2 gives other bits. Whatever enters a
+network is copied to storage of its own first, since the place of a tensor in memory can decide
+which kernel adds it up.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 import torch
 
 from pipeline.engines.protocol import ImageEmbeds
+from pipeline.engines.speed import SpeedOptions
 from pipeline.engines.wan.checkpoint import Checkpoint
 from pipeline.engines.wan.decoder import WanStreamDecoder
-from pipeline.engines.wan.modules import load_text_encoder, load_transformer, load_vae
-from pipeline.engines.wan.text import PromptEncoder, load_tokenizer
-from pipeline.engines.wan.vision import ImageTower, condition_channels, encode_first_frame
+from pipeline.engines.wan.memory_profile import RESIDENT
+from pipeline.engines.wan.networks import Networks
+from pipeline.engines.wan.vision import condition_channels, encode_first_frame
+from pipeline.tiling import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,62 +32,43 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.engines.protocol import EngineSpec, NoiseLevel, WindowImage
+    from pipeline.engines.wan.memory_profile import MemoryProfile
 
 
 class WanEngine:
     """A Wan 2.1 or 2.2 checkpoint, loaded. Implements ``Engine``."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        transformer: Any,
-        prompt_encoder: PromptEncoder,
-        vae: Any,
-        dtype: torch.dtype,
-        transformer_2: Any = None,
-        image_tower: ImageTower | None = None,
-    ) -> None:
-        """Take loaded parts; ``load`` makes them."""
-        self._checkpoint = checkpoint
-        self._transformer = transformer
-        self._transformer_2 = transformer_2
-        self._image_tower = image_tower
-        self._prompt_encoder = prompt_encoder
-        self._vae = vae
-        self._dtype = dtype
+    def __init__(self, checkpoint: Checkpoint, networks: Networks) -> None:
+        """Take a checkpoint and its networks; ``load`` makes them."""
+        self._checkpoint, self._networks = checkpoint, networks
 
     @classmethod
-    def load(cls, folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> WanEngine:
+    def load(
+        cls,
+        folder: Path,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        profile: MemoryProfile = RESIDENT,
+        speed: SpeedOptions = SpeedOptions(),  # noqa: B008  # frozen
+    ) -> Self:
         """Load a checkpoint folder onto a device.
 
         Args:
             folder: in diffusers' layout; see ``pipeline.engines.wan.checkpoint``.
-            device: where the networks live and run.
+            device: where the networks run.
             dtype: precision of transformer and text encoder; see ``pipeline.engines.wan.modules``.
+            profile: what of them lives there, and when.
+            speed: what makes the transformers faster; batches are ``PairedWanEngine``'s.
 
         Raises:
-            WeightsError: something is missing, damaged or does not fit.
+            WeightsError: something is missing, damaged or does not fit; of what does not stay on
+                the device it may be noticed later.
+            ConfigError: ``speed`` asks for what can't be had here.
         """
         checkpoint = Checkpoint.open(folder)
-        device = torch.device(device)
-        text_encoder = load_text_encoder(folder / "text_encoder", device, dtype)
-        tokenizer = load_tokenizer(folder / "tokenizer", text_encoder.config.vocab_size)
-        prompt_encoder = PromptEncoder(tokenizer, text_encoder, checkpoint.max_sequence_length)
-        transformer_2 = image_tower = None
-        if checkpoint.has_two_experts:
-            transformer_2 = load_transformer(folder / "transformer_2", device, dtype)
-        if checkpoint.has_image_encoder:
-            image_tower = ImageTower.load(folder, device)
-        return cls(
-            checkpoint,
-            transformer=load_transformer(folder / "transformer", device, dtype),
-            prompt_encoder=prompt_encoder,
-            vae=load_vae(folder / "vae", device),
-            dtype=dtype,
-            transformer_2=transformer_2,
-            image_tower=image_tower,
-        )
+        networks = Networks(checkpoint, torch.device(device), dtype, profile, speed)
+        return cls(checkpoint, networks)
 
     @property
     def spec(self) -> EngineSpec:
@@ -93,17 +77,18 @@ class WanEngine:
 
     def encode_prompts(self, prompts: Sequence[str]) -> list[Tensor]:
         """Each prompt by itself to ``[S, D]``; see ``Engine.encode_prompts``."""
-        return [self._prompt_encoder.encode(prompt) for prompt in prompts]
+        with self._networks.prompt_encoder() as encoder:
+            return [encoder.encode(prompt) for prompt in prompts]
 
     def encode_image(self, pixels_HWC: NDArray[np.uint8]) -> ImageEmbeds:
         """An image as this model's windows are told of it; see ``Engine.encode_image``."""
         conditioning = self.spec.image
         assert conditioning != "none", f"{self._checkpoint.folder} takes no image"
         length = self.spec.window_latent_frames if conditioning == "channels" else 1
-        embeds_SD = None if self._image_tower is None else self._image_tower.encode(pixels_HWC)
-        return ImageEmbeds(encode_first_frame(self._vae, pixels_HWC, length), embeds_SD)
+        with self._networks.image_tower() as tower:
+            embeds_SD = None if tower is None else tower.encode(pixels_HWC)
+        return ImageEmbeds(encode_first_frame(self._networks.vae, pixels_HWC, length), embeds_SD)
 
-    @torch.no_grad()
     def predict(
         self,
         latents_TCHW: Tensor,
@@ -112,31 +97,55 @@ class WanEngine:
         image: WindowImage | None = None,
     ) -> Tensor:
         """The velocity ``noise - x0`` of one window, ``[T, C, H, W]``; see ``Engine.predict``."""
-        self._check_window(latents_TCHW)
-        embeds_SD = None if image is None else image.embeds.embeds_SD
-        velocity_BCTHW = self._expert(level)(
-            hidden_states=self._owned(self._seen(latents_TCHW, image).transpose(0, 1)[None]),
-            timestep=self._timestep(level, latents_TCHW.shape, image),
-            encoder_hidden_states=self._owned(prompt_embeds_SD[None]),
-            encoder_hidden_states_image=None if embeds_SD is None else self._owned(embeds_SD[None]),
-            return_dict=False,
-        )[0]
-        velocity_TCHW: Tensor = velocity_BCTHW[0].transpose(0, 1)
-        return velocity_TCHW.to("cpu", torch.float32).contiguous()
+        (velocity_TCHW,) = self._velocities(latents_TCHW, level, [prompt_embeds_SD], image)
+        return velocity_TCHW
 
-    def stream_decoder(self) -> WanStreamDecoder:
-        """A fresh decoder for one video; any number may be in use at a time."""
-        return WanStreamDecoder(self._vae)
+    def stream_decoder(self, tiling: Tiling | None = None) -> WanStreamDecoder:
+        """A fresh decoder for one video; any number may be in use at a time.
+
+        Where the memory profile wants tiles and none are asked for, they are diffusers'.
+        """
+        if self._networks.profile.tiled_decode:
+            tiling = tiling or Tiling()
+        return WanStreamDecoder(self._networks.vae, tiling)
+
+    @torch.no_grad()
+    def _velocities(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompts_SD: Sequence[Tensor],
+        image: WindowImage | None,
+    ) -> list[Tensor]:
+        """One velocity ``[T, C, H, W]`` per prompt of the same window, in one batch."""
+        self._check_window(latents_TCHW)
+        batch = len(prompts_SD)
+        seen_CTHW = self._seen(latents_TCHW, image).transpose(0, 1)
+        timestep = self._timestep(level, latents_TCHW.shape, image)
+        embeds_SD = None if image is None else image.embeds.embeds_SD
+        with self._networks.transformer(is_first=self._is_first(level)) as transformer:
+            velocities_BCTHW = transformer(
+                hidden_states=self._owned(seen_CTHW.expand(batch, -1, -1, -1, -1)),
+                timestep=timestep.expand(batch, *timestep.shape[1:]),
+                encoder_hidden_states=self._owned(torch.stack([*prompts_SD])),
+                encoder_hidden_states_image=(
+                    None if embeds_SD is None else self._owned(embeds_SD.expand(batch, -1, -1))
+                ),
+                return_dict=False,
+            )[0]
+        return [
+            velocity_CTHW.transpose(0, 1).to("cpu", torch.float32).contiguous()
+            for velocity_CTHW in velocities_BCTHW
+        ]
 
     def _owned(self, tensor: Tensor) -> Tensor:
-        copy = torch.empty(tensor.shape, dtype=self._dtype, device=self._transformer.device)
+        copy = torch.empty(tensor.shape, dtype=self._networks.dtype, device=self._networks.device)
         return copy.copy_(tensor)
 
-    def _expert(self, level: NoiseLevel) -> Any:
-        """Which of two experts answers at this level, as ``WanPipeline`` chooses it."""
+    def _is_first(self, level: NoiseLevel) -> bool:
+        """Whether the first of two experts answers at this level, as ``WanPipeline`` chooses it."""
         boundary = self.spec.boundary_timestep
-        is_first = boundary is None or level.timestep >= boundary
-        return self._transformer if is_first else self._transformer_2
+        return boundary is None or level.timestep >= boundary
 
     def _seen(self, latents_TCHW: Tensor, image: WindowImage | None) -> Tensor:
         """The latents, and beside them what is given, where the model has channels for it."""
@@ -153,7 +162,7 @@ class WanEngine:
 
         There the tokens of an image have timestep 0.
         """
-        device = self._transformer.device
+        device = self._networks.device
         if not self._checkpoint.expand_timesteps:
             return torch.full((1,), level.timestep, dtype=torch.float32, device=device)
         frames, rows, columns = self._checkpoint.patch_size

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.engines.speed import SpeedOptions
 from pipeline.engines.wan.checkpoint import read_spec
+from pipeline.engines.wan.memory_profile import RESIDENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.engines.protocol import Engine, EngineSpec
+    from pipeline.engines.wan.memory_profile import MemoryProfile
 
 
 def spec(folder: Path) -> EngineSpec:
@@ -23,13 +26,23 @@ def spec(folder: Path) -> EngineSpec:
     return read_spec(folder)
 
 
-def load(folder: Path, device: torch.device | str, dtype: torch.dtype) -> Engine:
-    """Load a checkpoint folder onto a device.
+def load(
+    folder: Path,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    *,
+    profile: MemoryProfile = RESIDENT,
+    speed: SpeedOptions = SpeedOptions(),  # noqa: B008  # frozen
+) -> Engine:
+    """Load a checkpoint folder onto a device, or as much of it as ``profile`` keeps there.
 
     Raises:
         WeightsError: something is missing, damaged or does not fit.
+        ConfigError: ``speed`` asks for what can't be had here.
     """
     # diffusers and transformers take seconds to import: only who loads weights pays for them.
     from pipeline.engines.wan.engine import WanEngine  # noqa: PLC0415
+    from pipeline.engines.wan.paired import PairedWanEngine  # noqa: PLC0415
 
-    return WanEngine.load(folder, device=device, dtype=dtype)
+    engine = PairedWanEngine if speed.batch_guidance else WanEngine
+    return engine.load(folder, device=device, dtype=dtype, profile=profile, speed=speed)

@@ -54,7 +54,7 @@ def load_transformer(folder: Path, device: torch.device, dtype: torch.dtype) -> 
     model.rope = WanRotaryPosEmbed(
         model.config.attention_head_dim, model.config.patch_size, model.config.rope_max_seq_len
     ).to(device)
-    return _fill(model, _tensors(model, folder, TRANSFORMER), device, dtype, _kept_fp32(model))
+    return fill(model, _tensors(model, folder, TRANSFORMER), device, dtype, kept_fp32(model))
 
 
 def load_vae(folder: Path, device: torch.device) -> Any:
@@ -65,7 +65,7 @@ def load_vae(folder: Path, device: torch.device) -> Any:
     """
     model = _build(AutoencoderKLWan, folder)
     table = vae_names(JsonFile.read(folder / "config.json"))
-    return _fill(model, _tensors(model, folder, table), device, torch.float32, frozenset())
+    return fill(model, _tensors(model, folder, table), device, torch.float32, frozenset())
 
 
 def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -83,11 +83,9 @@ def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) ->
     if not embeddings:
         raise WeightsError(f"{folder}: missing tensors: one of {list(TIED_EMBEDDINGS)}")
     tensors = {name: tensor for name, tensor in found.read() if name not in embeddings[1:]}
-    # transformers keeps these only when the rest is fp16 (modeling_utils.py, dtype plan).
-    kept = frozenset(model._keep_in_fp32_modules or ())  # noqa: SLF001 - transformers' own policy
-    kept = kept if dtype == torch.float16 else frozenset()
     tied = dict.fromkeys(TIED_EMBEDDINGS, embeddings[0])
-    return _fill(model, tensors.items(), device, dtype, kept, tied=tied)
+    kept = kept_fp32_of_text(model, dtype)
+    return fill(model, tensors.items(), device, dtype, kept, tied=tied)
 
 
 def _build(network: Any, folder: Path) -> Any:
@@ -119,7 +117,7 @@ def _tensors(model: Any, folder: Path, table: NameTable) -> Iterator[tuple[str, 
         yield name, merged(name, tensor, loras)
 
 
-def _fill(
+def fill(
     model: Any,
     tensors: Iterable[tuple[str, Tensor]],
     device: torch.device,
@@ -139,7 +137,15 @@ def _fill(
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def _kept_fp32(model: Any) -> frozenset[str]:
+def kept_fp32_of_text(model: Any, dtype: torch.dtype) -> frozenset[str]:
+    """The same of a text encoder."""
+    # transformers keeps these only when the rest is fp16 (modeling_utils.py, dtype plan).
+    kept = frozenset(model._keep_in_fp32_modules or ())  # noqa: SLF001 - transformers' own policy
+    return kept if dtype == torch.float16 else frozenset()
+
+
+def kept_fp32(model: Any) -> frozenset[str]:
+    """Parts of names of a transformer's tensors that stay fp32 in any precision."""
     return frozenset(model._keep_in_fp32_modules or ())  # noqa: SLF001 - diffusers' own policy
 
 

@@ -2,12 +2,13 @@
 
 Sizes are read from the tensors' shapes; what leaves no trace there is a constant of Wan.
 
-Sources: Wan-Video/Wan2.1 ``wan/configs/*.py`` and ``wan/modules/{vae,t5}.py``; Wan-Video/Wan2.2
-``wan/configs/*.py`` and ``wan/modules/vae2_2.py``.
+Sources: Wan-Video/Wan2.1 ``wan/configs/*.py`` and ``wan/modules/{vae,t5,clip}.py``;
+Wan-Video/Wan2.2 ``wan/configs/*.py`` and ``wan/modules/vae2_2.py``.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pipeline.engines.wan.tensor_files import stored_tensors
@@ -15,12 +16,13 @@ from pipeline.engines.wan.wrappers import unwrapped
 from pipeline.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pipeline.engines.wan.json_file import JsonFile
 
 HEAD_DIM = 128
+CLIP_HEAD_DIM = 80
 # The tokens of CLIP's picture are as wide as its vision model (open-clip xlm-roberta-large-vit-h).
 IMAGE_EMBEDDING = "img_emb.proj.0.weight"
 # wan/modules/vae2_2.py, Wan2_2_VAE. Those of 2.1 are the defaults of diffusers' constructor.
@@ -124,6 +126,53 @@ def text_encoder_config(path: Path) -> dict[str, Any]:
         "num_layers": sum(name.endswith(".attn.q.weight") for name in shapes),
         "relative_attention_num_buckets": buckets,
         "feed_forward_proj": "gated-gelu",
+    }
+
+
+def image_encoder_config(path: Path) -> dict[str, Any]:
+    """Of the ``CLIPVisionModel`` in ``models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth``.
+
+    Raises:
+        WeightsError: it is none.
+    """
+    shapes = _shapes([path])
+    width, _, patch_px, _ = _shape(shapes, "visual.patch_embedding.weight", [path])
+    positions = _shape(shapes, "visual.pos_embedding", [path])[1]
+    return {
+        "model_type": "clip_vision_model",
+        "architectures": ["CLIPVisionModel"],
+        "hidden_size": width,
+        "intermediate_size": _shape(shapes, "visual.transformer.0.mlp.0.weight", [path])[0],
+        "num_hidden_layers": sum(name.endswith(".attn.to_qkv.weight") for name in shapes),
+        "num_attention_heads": width // CLIP_HEAD_DIM,
+        # One position is the class's.
+        "image_size": patch_px * math.isqrt(positions - 1),
+        "patch_size": patch_px,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+    }
+
+
+def image_processor_config(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the ``CLIPImageProcessor`` beside it, as the diffusers repositories have it.
+
+    The shorter side is resized and the middle is cut out; the original code squeezes the whole
+    picture into the square instead.
+    """
+    side_px = encoder["image_size"]
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": side_px},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": side_px, "width": side_px},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "do_convert_rgb": True,
     }
 
 

@@ -17,7 +17,10 @@ from transformers.models.clip.configuration_clip import CLIPVisionConfig
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.clip.modeling_clip import CLIPVisionModel
 
+from pipeline.engines.wan.published_clip import clip_tensors, is_published
 from pipeline.engines.wan.quiet import no_progress_bar
+from pipeline.engines.wan.tensor_files import stored_tensors
+from pipeline.engines.wan.weights import weight_files
 from pipeline.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -51,21 +54,7 @@ class ImageTower:
             )
         except (OSError, ValueError, TypeError) as error:
             raise WeightsError(f"{processor_folder}: no image processor: {error}") from error
-        try:
-            config = CLIPVisionConfig.from_pretrained(encoder_folder, local_files_only=True)
-            with no_progress_bar():
-                encoder, info = CLIPVisionModel.from_pretrained(
-                    encoder_folder,
-                    config=config,
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                )
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise WeightsError(f"{encoder_folder}: no CLIP that can be loaded: {error}") from error
-        if info["missing_keys"]:
-            raise WeightsError(f"{encoder_folder}: missing tensors {sorted(info['missing_keys'])}")
+        encoder = _load_encoder(encoder_folder)
         return cls(processor, encoder.eval().requires_grad_(requires_grad=False).to(device))
 
     @torch.no_grad()
@@ -76,6 +65,35 @@ class ImageTower:
         hidden = self._encoder(shown_BCHW, output_hidden_states=True).hidden_states
         embeds_SD: Tensor = hidden[-2][0]
         return embeds_SD.to("cpu", torch.float32).contiguous()
+
+
+def _load_encoder(folder: Path) -> Any:
+    """The ``CLIPVisionModel`` in ``folder``, from transformers' files or from Wan's own."""
+    files = weight_files(folder, "model")
+    stored = [tensor for path in files for tensor in stored_tensors(path)]
+    try:
+        config = CLIPVisionConfig.from_pretrained(folder, local_files_only=True)
+        if is_published(stored):
+            model = CLIPVisionModel(config)
+            expected = {name: tuple(each.shape) for name, each in model.state_dict().items()}
+            model.load_state_dict(dict(clip_tensors(stored, expected)), strict=True)
+            return model
+        with no_progress_bar():
+            encoder, info = CLIPVisionModel.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except WeightsError:
+        raise
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{folder}: no CLIP that can be loaded: {error}") from error
+    if info["missing_keys"]:
+        raise WeightsError(f"{folder}: missing tensors {sorted(info['missing_keys'])}")
+    return encoder
 
 
 @torch.no_grad()

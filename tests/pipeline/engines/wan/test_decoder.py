@@ -95,7 +95,7 @@ def test_memory_does_not_grow(engine: WanEngine, latents: Tensor) -> None:
     decoder = engine.stream_decoder()
     sizes = []
     for _ in decoder.push(latents):
-        kept = [entry for entry in decoder._cache if isinstance(entry, torch.Tensor)]
+        kept = [entry for entry in decoder._causal[0].cache if isinstance(entry, torch.Tensor)]
         sizes.append(sum(tensor.numel() for tensor in kept))
         assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in kept)
     assert sizes[2:] == [sizes[2]] * (NUM_LATENT_FRAMES - 2)

@@ -12,6 +12,7 @@ import torch
 from pipeline.engines import wan
 from pipeline.engines.protocol import NoiseLevel
 from pipeline.engines.wan.engine import WanEngine
+from tests.pipeline.engines.wan.inside import transformer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +105,7 @@ def test_a_window_of_the_wrong_shape_is_a_bug(engine: WanEngine, window: Tensor)
 
 def test_half_precision_keeps_what_diffusers_keeps(folder: Path, engine: WanEngine) -> None:
     half = WanEngine.load(folder, device="cpu", dtype=torch.bfloat16)
-    dtypes = {name: p.dtype for name, p in half._transformer.named_parameters()}
+    dtypes = {name: p.dtype for name, p in transformer_of(half).named_parameters()}
     assert dtypes["patch_embedding.weight"] == torch.bfloat16
     assert dtypes["blocks.0.attn1.to_q.weight"] == torch.bfloat16
     for kept in (
@@ -113,8 +114,8 @@ def test_half_precision_keeps_what_diffusers_keeps(folder: Path, engine: WanEngi
         "condition_embedder.time_embedder.linear_1.weight",
     ):
         assert dtypes[kept] == torch.float32
-    assert half._transformer.rope.freqs_cos.dtype == torch.float32
-    assert half._vae.dtype == torch.float32
+    assert transformer_of(half).rope.freqs_cos.dtype == torch.float32
+    assert half._networks.vae.dtype == torch.float32
     shape = engine.spec.latent_shape(engine.spec.width, engine.spec.height)
     x_TCHW = torch.randn(5, *shape, generator=torch.Generator().manual_seed(6))
     (embeds_SD,) = half.encode_prompts(["a red ball"])

@@ -26,6 +26,7 @@ from pipeline.engines.wan.published_names import TEXT_ENCODER, TRANSFORMER, vae_
 from pipeline.engines.wan.weights import weight_files
 from pipeline.engines.wan.wrappers import unwrapped
 from pipeline.errors import WeightsError
+from tests.pipeline.engines.wan.inside import text_encoder_of, transformer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,9 +256,9 @@ def test_a_checkpoint_of_published_files_gives_the_same_engine(copy: Path) -> No
         load_text_encoder(copy / "text_encoder", CPU, torch.float32),
     ):
         stock = {
-            "WanTransformer3DModel": before._transformer,
-            "AutoencoderKLWan": before._vae,
-            "UMT5EncoderModel": before._prompt_encoder._text_encoder,
+            "WanTransformer3DModel": transformer_of(before),
+            "AutoencoderKLWan": before._networks.vae,
+            "UMT5EncoderModel": text_encoder_of(before),
         }[type(loaded).__name__]
         assert same(loaded.state_dict(), stock.state_dict())
 

@@ -22,6 +22,7 @@ from pipeline.engines.protocol import ImageEmbeds, WindowImage
 from pipeline.engines.wan.engine import WanEngine
 from pipeline.image import FittedImage
 from pipeline.noise import NoiseOptions, initial_noise
+from tests.pipeline.engines.wan.inside import transformer_of
 from tests.plans import small_plan
 from tests.tiny_wan import LAYOUTS, make_tiny_wan, text_tokens, tiny_pipeline
 
@@ -134,11 +135,12 @@ def test_each_expert_and_each_scale_has_its_steps(
     plan = plan_of(engine, layout, with_image=layout in WITH_IMAGE)
     assert engine.spec.boundary_timestep == 875.0
     assert [plan.guidance_scale_at(step) for step in range(STEPS)] == [4.0, 4.0, 2.5, 2.5]
-    asked: list[str] = []
-    for name in ("_transformer", "_transformer_2"):
-        getattr(engine, name).register_forward_pre_hook(lambda *_, name=name: asked.append(name))
+    asked: list[bool] = []
+    for is_first in (True, False):
+        expert = transformer_of(engine, is_first=is_first)
+        expert.register_forward_pre_hook(lambda *_, is_first=is_first: asked.append(is_first))
     reference.sample(plan, engine)
-    assert asked == ["_transformer"] * 4 + ["_transformer_2"] * 4
+    assert asked == [True] * 4 + [False] * 4
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -16,6 +16,7 @@ from pipeline.engines.wan.checkpoint import read_spec
 from pipeline.engines.wan.engine import WanEngine
 from pipeline.engines.wan.weights import digest_files, read_header, weight_files
 from pipeline.errors import WeightsError
+from tests.pipeline.engines.wan.inside import transformer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,8 +76,8 @@ def test_shards_are_read_like_one_file(copy: Path) -> None:
     model.save_pretrained(copy / "transformer", max_shard_size="40KB")
     assert len(weight_files(copy / "transformer", "diffusion_pytorch_model")) > 1
     sharded = WanEngine.load(copy, device="cpu", dtype=torch.float32)
-    for name, tensor in whole._transformer.state_dict().items():
-        assert torch.equal(tensor, sharded._transformer.state_dict()[name])
+    for name, tensor in transformer_of(whole).state_dict().items():
+        assert torch.equal(tensor, transformer_of(sharded).state_dict()[name])
 
 
 def test_a_missing_shard_is_named(copy: Path) -> None:

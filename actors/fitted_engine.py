@@ -1,0 +1,174 @@
+"""An engine that is loaded with the memory profile there is room for, and says when there is not.
+
+What was settled on when an actor started holds for videos of the usual size. A larger one may need
+a thriftier profile; then the engine is loaded anew, and stays so.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from pipeline.engines.registry import device_of, fit_engine, load_engine
+from pipeline.errors import MemoryExceededError, NightreelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from pipeline.engines.protocol import (
+        Engine,
+        EngineSpec,
+        ImageEmbeds,
+        NoiseLevel,
+        StreamDecoder,
+        WindowImage,
+    )
+    from pipeline.engines.registry import EngineSource
+    from pipeline.engines.wan.memory_estimate import Room
+    from pipeline.plan import VideoPlan
+    from pipeline.tiling import Tiling
+
+# What torch says of memory that it did not get, on a CPU and of pinned memory.
+_SAID = ("can't allocate memory", "out of memory")
+
+
+class FittedEngine:
+    """An ``Engine``; whatever it does for want of memory is a ``MemoryExceededError``."""
+
+    def __init__(
+        self,
+        source: EngineSource,
+        room: Callable[[torch.device], Room],
+        tell: Callable[[str], None],
+    ) -> None:
+        """Bring the engine's files here and load them.
+
+        Args:
+            source: where they are.
+            room: what is free; asked once.
+            tell: is told of the profile, before anything is loaded.
+
+        Raises:
+            WeightsError: weights are missing or damaged.
+            MemoryExceededError: there is too little memory.
+        """
+        self._asked, self._size, self._tell = source.local(), source.size, tell
+        self._one_at_a_time = threading.RLock()
+        self._has_profiles = self._asked.name != "gaussian"
+        self._options = self._asked
+        if self._has_profiles:
+            self._room = room(device_of(self._asked))
+            self._options, said = fit_engine(self._asked, self._room, self._size)
+            tell(said)
+        self._engine = self._load()
+
+    @property
+    def profile(self) -> str:
+        """Name of the memory profile; empty where the engine has none."""
+        return self._options.profile if self._has_profiles else ""
+
+    @property
+    def spec(self) -> EngineSpec:
+        """See ``Engine``."""
+        return self._engine.spec
+
+    def prepare(self, plan: VideoPlan) -> None:
+        """Make sure that there is room for this video.
+
+        Raises:
+            MemoryExceededError: there is none.
+        """
+        size = plan.request.width, plan.request.height
+        usual = self._size or (self.spec.width, self.spec.height)
+        if not self._has_profiles or size[0] * size[1] <= usual[0] * usual[1]:
+            return
+        self._size = size
+        options, said = fit_engine(self._asked, self._room, size)
+        if options != self._options:
+            self._tell(said)
+            self._options = options
+            del self._engine
+            self._engine = self._load()
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[Tensor]:
+        """See ``Engine``."""
+        with self.within_memory():
+            return self._engine.encode_prompts(prompts)
+
+    def encode_image(self, pixels_HWC: NDArray[np.uint8]) -> ImageEmbeds:
+        """See ``Engine``."""
+        with self.within_memory():
+            return self._engine.encode_image(pixels_HWC)
+
+    def predict(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_SD: Tensor,
+        image: WindowImage | None = None,
+    ) -> Tensor:
+        """See ``Engine``."""
+        with self.within_memory():
+            return self._engine.predict(latents_TCHW, level, prompt_embeds_SD, image)
+
+    def stream_decoder(self, tiling: Tiling | None = None) -> StreamDecoder:
+        """See ``Engine``."""
+        with self.within_memory():
+            return _FittedDecoder(self._engine.stream_decoder(tiling), self)
+
+    def _load(self) -> Engine:
+        with self.within_memory():
+            return load_engine(self._options)
+
+    @contextmanager
+    def within_memory(self) -> Iterator[None]:
+        """Let one network compute at a time, and call a want of memory by its name.
+
+        A video may be decoded while another is sampled, in two threads: they take turns, window by
+        window and frame by frame, so that there is room for what the larger of the two needs.
+        """
+        try:
+            with self._one_at_a_time:
+                yield
+        except NightreelError:
+            raise
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise MemoryExceededError(
+                f"profile {self.profile or 'none'}: {reason}", self.profile
+            ) from error
+
+
+class _FittedDecoder:
+    """A ``StreamDecoder`` of a fitted engine."""
+
+    def __init__(self, decoder: StreamDecoder, engine: FittedEngine) -> None:
+        self._decoder, self._engine = decoder, engine
+
+    def push(self, latents_TCHW: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """See ``StreamDecoder``."""
+        return self._within_memory(self._decoder.push(latents_TCHW))
+
+    def _within_memory(self, decoded: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        while True:
+            with self._engine.within_memory():
+                frames_FHWC = next(decoded, None)
+            if frames_FHWC is None:
+                return
+            yield frames_FHWC
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is torch's or Python's way to say that there was no memory."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
