@@ -41,6 +41,7 @@ def main() -> None:
             main_table(found, _state_bytes(extent.num_steps)),
             compute_table(found, extent.scaling_s),
             seam_table(seams, extent.seams_s, extent.seams_steps),
+            f"![Time and memory against length]({PICTURE.name})",
         ]
     )
     print(text)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from benchmarks.long.peers import _ramps, context_windows, one_pass, windows_of
+from benchmarks.long.plot import plot
 from benchmarks.long.runs import Measurement
 from benchmarks.long.seams import Joined
 from benchmarks.long.tables import compute_table, main_table, seam_table
@@ -16,6 +18,9 @@ from pipeline import reference
 from pipeline.quality.effect import Effect
 from pipeline.quality.measure import Seams
 from tests.plans import small_gaussian, small_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIB = 1 << 20
 
@@ -93,6 +98,11 @@ def test_claims_are_held_against_what_was_measured() -> None:
     compute = compute_table(measurement(), 600.0)
     assert "spends 1.000 times the processor time per forward" in compute
     assert "gang of two is 1.94 times as fast" in compute
+
+
+def test_what_was_measured_can_be_drawn(tmp_path: Path) -> None:
+    plot(measurement(), tmp_path / "long.png")
+    assert (tmp_path / "long.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_seams_stand_side_by_side() -> None:
