@@ -38,11 +38,13 @@ PORTS = (
 class RayHead:
     """One cluster of one node; may be killed and started again on the same ports."""
 
-    def __init__(self, folder: Path, num_cpus: int = 2) -> None:
-        self.mark = uuid.uuid4().hex
+    def __init__(
+        self, folder: Path, num_cpus: int = 2, more: Mapping[str, str] | None = None
+    ) -> None:
+        self.mark, self._more = uuid.uuid4().hex, more or {}
         self._folder, self._num_cpus = folder, num_cpus
         self._ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
         self._log = folder / "head.log"
         self._scratches: list[Path] = []
 
@@ -55,6 +57,11 @@ class RayHead:
         return f"127.0.0.1:{self._ports['port']}"
 
     @property
+    def service_discovery(self) -> Path:
+        """The file in which it says where its metrics are."""
+        return self._scratches[-1] / "prom_metrics_service_discovery.json"
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """For whoever talks to it; it hands the same on to the processes that it starts."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
@@ -63,10 +70,11 @@ class RayHead:
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": self._token,
+            "RAY_AUTH_TOKEN": self.token,
             "RAY_enable_worker_prestart": "0",
             "RAY_prestart_worker_first_driver": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
+            **self._more,
         }
 
     def start(self) -> None:
@@ -131,9 +139,11 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(folder: Path, num_cpus: int = 2) -> Iterator[RayHead]:
-    """Start one; nothing of it survives the block."""
-    head = RayHead(folder, num_cpus)
+def ray_head(
+    folder: Path, num_cpus: int = 2, more: Mapping[str, str] | None = None
+) -> Iterator[RayHead]:
+    """Start one, with ``more`` in its environment; nothing of it survives the block."""
+    head = RayHead(folder, num_cpus, more)
     try:
         head.start()
         yield head

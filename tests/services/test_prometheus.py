@@ -101,14 +101,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def prometheus(folder: Path, service_discovery: Path, queue_port: int) -> Iterator[Prometheus]:
+def prometheus(folder: Path, service_discovery: Path, *queue_ports: int) -> Iterator[Prometheus]:
     """The shipped configuration, with this test's places and haste."""
     write_dashboards(folder)
     config = folder / "prometheus.yml"
     text = config.read_text()
     for ours, theirs in (
         ("/tmp/ray/prom_metrics_service_discovery.json", str(service_discovery)),
-        (f"{LOOPBACK}:{USUAL_PORT}", f"{LOOPBACK}:{queue_port}"),
+        (
+            f"          - {LOOPBACK}:{USUAL_PORT}\n",
+            "".join(f"          - {LOOPBACK}:{port}\n" for port in queue_ports),
+        ),
         ("scrape_interval: 10s", f"scrape_interval: {SCRAPE_S}s"),
     ):
         assert text.count(ours) == 1, ours
