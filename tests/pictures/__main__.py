@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 ENVIRONMENT = {
     "RAY_metrics_report_interval_ms": "3000",
-    "RAY_worker_niceness": "0",
     "PATH": PATH,
 }
 PATIENCE_S = 900.0

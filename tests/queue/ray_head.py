@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -71,8 +71,12 @@ class RayHead:
             "OMP_NUM_THREADS": "1",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
+            # A node whose agent does not answer in time ends itself; a busy machine takes its time.
+            "RAY_agent_register_timeout_ms": "120000",
             "RAY_enable_worker_prestart": "0",
             "RAY_prestart_worker_first_driver": "0",
+            # Ray's usual 15 would starve workers beside whatever else this machine does.
+            "RAY_worker_niceness": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             **self._more,
         }
@@ -96,6 +100,8 @@ class RayHead:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                # Whose code a job runs is no matter of where the head was started.
+                cwd=scratch,
                 env=dict(self.environment),
             )
         self._await_dashboard()
@@ -130,8 +136,12 @@ class RayHead:
 
     def _await_dashboard(self) -> None:
         end_s = time.monotonic() + TIMEOUT_S
+        # The Jobs API comes a moment after the dashboard itself.
+        asked = Request(
+            f"{self.address}/api/jobs/", headers={"Authorization": f"Bearer {self.token}"}
+        )
         while True:
-            with suppress(URLError, OSError), urlopen(f"{self.address}/api/gcs_healthz", timeout=5):
+            with suppress(URLError, OSError), urlopen(asked, timeout=10):
                 return
             if time.monotonic() > end_s:
                 pytest.fail(f"no dashboard at {self.address}:\n{self._log.read_text()}")
