@@ -12,6 +12,7 @@ import torch
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
 from actors.segment import Assignment, SegmentActor
+from actors.transport import ObjectStore
 from pipeline.errors import NotFiniteError, SegmentError
 from storage.open import StoreConfig
 from tests.cluster.gangs import (
@@ -165,8 +166,9 @@ def test_a_boundary_outlives_the_process_that_made_it(gang: Gang) -> None:
     processes(gang)[1].kill()
     with pytest.raises(SegmentDiedError):
         wait_for([take.handles[1].ping(take.epoch)], timeout_s=PATIENCE_S, doing="test")
-    message = ray.get(refs.to_left, timeout=PATIENCE_S)
-    assert message is not None
+    sent = ray.get(refs.to_left, timeout=PATIENCE_S)
+    assert sent is not None
+    message = ObjectStore().unpack(sent)
     assert message.num_bytes == report.sent_bytes
 
 
