@@ -99,7 +99,7 @@ GUARDS = (
         more=(
             (
                 'object store."""\n        return message',
-                'object store."""\n        return ray.get(message)',
+                'object store."""\n        return ray.get(message, timeout=60)',
             ),
             ("from pipeline.errors", "import ray\n\nfrom pipeline.errors"),
         ),
@@ -143,7 +143,7 @@ GUARDS = (
         file="actors/snapshot_writer.py",
         text="daemon=True)",
         without="daemon=False)",
-        test="tests/faults/test_delivery.py::test_an_actor_ends_at_once_though_it_is_writing",
+        test="tests/actors/test_snapshot_writer.py::test_a_process_ends_though_it_is_writing",
     ),
     Guard(
         trap=8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -166,6 +167,8 @@ def test_a_boundary_outlives_the_process_that_made_it(gang: Gang) -> None:
     processes(gang)[1].kill()
     with pytest.raises(SegmentDiedError):
         wait_for([take.handles[1].ping(take.epoch)], timeout_s=PATIENCE_S, doing="test")
+    # What a dead process owned stays for a moment more.
+    time.sleep(3.0)
     sent = ray.get(refs.to_left, timeout=PATIENCE_S)
     assert sent is not None
     message = ObjectStore().unpack(sent)

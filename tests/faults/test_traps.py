@@ -10,7 +10,7 @@ which ``test_guards`` does:
      4  concurrency groups' event loops      here
      5  a view pins shared memory            test_segments: the fixture ``object_store``
      6  an entrypoint's ``python``           a queued job's: tests/queue/test_drivers
-     7  threads that keep a worker alive     test_delivery: an_actor_ends_at_once_...
+     7  threads that keep a worker alive     tests/actors/test_snapshot_writer; test_delivery
      8  the memory monitor                   test_running_out: kill_for_memory
      9  a full object store spills           test_running_out: spill
     10  no reconstruction of actors' results tests/actors/test_failures; test_nodes on real nodes
