@@ -150,7 +150,14 @@ def take(folder: Path, shift: Shift, browser: Browser, job: str, terminal: Termi
 def main(folder: Path) -> None:
     """Write all pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="nr-pictures-"))
+    with tempfile.TemporaryDirectory(prefix="nr-pictures-") as scratch:
+        photograph(folder, Path(scratch))
+    for path in folder.glob("*.png"):
+        smaller(path)
+
+
+def photograph(folder: Path, scratch: Path) -> None:
+    """Live through the night and take the pictures."""
     (scratch / "examples").symlink_to(ROOT / "examples")
     port, scheduler_port, started_s = free_port(), free_port(), time.time()
     with (
@@ -173,8 +180,6 @@ def main(folder: Path) -> None:
             for other in shift.queue.jobs():
                 if other.state != "finished":
                     shift.nightreel("cancel", other.request.id)
-    for path in folder.glob("*.png"):
-        smaller(path)
 
 
 if __name__ == "__main__":

@@ -226,6 +226,7 @@ def test_a_head_that_is_killed_costs_no_job(night: Night, calm: str) -> None:
     night.assert_same_films("headless", calm)
 
 
+@pytest.mark.longest
 def test_a_dispatcher_that_is_killed_is_followed_by_the_one_that_stands_by(night: Night) -> None:
     first = night.dispatchers[-1]
     second = night.dispatch()
