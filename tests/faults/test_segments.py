@@ -119,7 +119,8 @@ def test_neighbours_killed_at_once_replay_from_what_both_had_given(
 @pytest.mark.parametrize("step", range(NUM_STEPS))
 @pytest.mark.parametrize("victim", range(3))
 def test_so_it_is_for_every_segment(gang: Gang, store: StoreConfig, victim: int, step: int) -> None:
-    sample_while(gang, Killer(gang, (victim,), (1, step)), store)
+    # After its own step: one that has given all that was asked of it is missed by nobody.
+    sample_while(gang, Killer(gang, (victim,), (victim, step)), store)
 
 
 def test_latents_that_are_not_finite_fail_the_video_and_cost_no_actor(gang: Gang) -> None:
