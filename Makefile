@@ -11,7 +11,7 @@ CONSTRAINTS ?= constraints.txt
 export PIP_CONSTRAINT := $(CURDIR)/$(CONSTRAINTS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow test-faults test-faults-short test-browser test-services lint format bench chaos train-embedded evaluate-embedded clean
+.PHONY: help demo test test-slow test-faults test-faults-short test-longest test-browser test-services pictures lint format bench chaos train-embedded evaluate-embedded clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 22
@@ -49,6 +49,9 @@ test-browser: $(VENV)/.installed-dev  ## Open the report in a headless Chromium,
 
 test-services: $(VENV)/.installed-dev  ## Run the tests that need programs from elsewhere, such as Prometheus
 	$(BIN)/python -m pytest -q -m services
+
+pictures: $(VENV)/.installed-dev  ## Photograph a night shift: terminal, Ray's dashboard, Grafana's panels
+	$(BIN)/python -m tests.pictures $(OUTPUT)/pictures
 
 lint: $(VENV)/.installed-dev  ## Lint and type-check only
 	$(BIN)/ruff check .

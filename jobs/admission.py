@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from jobs.wall_clock import zone_of
 from jobs.window import is_open, next_opening
 from storage.job_log import ACTIVE
 
@@ -98,13 +99,14 @@ def held_because(
     """Why a queued job may not start even if there is room; empty if it may."""
     window, cap = job.request.window, job.request.max_gpu_hours
     if window is not None and not is_open(window, now):
-        return f"its window opens at {next_opening(window, now).isoformat(timespec='minutes')}"
+        opens_at = next_opening(window, now).astimezone(zone_of(window.timezone))
+        return f"its window opens at {opens_at:%Y-%m-%d %H:%M} {window.timezone}"
     at = tried_again_at(job, rules)
     if at is not None and now < at:
-        return f"tried again at {at.isoformat(timespec='seconds')}"
+        return f"tried again at {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     hours = None if cap is None else gpu_hours(job.request)
     if cap is not None and hours is not None and hours > cap:
-        return f"estimated at {hours:.1f} GPU-hours, above its cap of {cap:g}"
+        return f"estimated at {hours:.3g} GPU-hours, above its cap of {cap:g}"
     return ""
 
 

@@ -19,10 +19,11 @@ class EstimatedHours:
 
     Args:
         num_gpus: how many a job gets, or CPU cores where there are none.
+        quiet: say nothing of jobs that can't be estimated.
     """
 
-    def __init__(self, num_gpus: int) -> None:
-        self._num_gpus = num_gpus
+    def __init__(self, num_gpus: int, *, quiet: bool = False) -> None:
+        self._num_gpus, self._quiet = num_gpus, quiet
         self._known: dict[str, float | None] = {}
 
     def __call__(self, request: JobRequest) -> float | None:
@@ -35,5 +36,6 @@ class EstimatedHours:
         try:
             return estimate_request(request, num_gpus=self._num_gpus).gpu_hours
         except NightreelError as error:
-            LOG.warning("job %s: no estimate: %s: %s", request.id, type(error).__name__, error)
+            level = logging.DEBUG if self._quiet else logging.WARNING
+            LOG.log(level, "job %s: no estimate: %s: %s", request.id, type(error).__name__, error)
             return None

@@ -85,7 +85,7 @@ class Dispatcher:
         gpu_hours: Callable[[JobRequest], float | None] = unlimited,
         show: Callable[[Sequence[QueuedJob], datetime], None] = nobody,
     ) -> None:
-        """``show`` is told of the whole queue after every round."""
+        """``show`` is told of the whole queue before every round."""
         self._queue, self._ray, self._options, self._show = queue, ray_jobs, options, show
         self._gpu_hours = gpu_hours
         self._snapshots = QueueSnapshots(queue)
@@ -127,13 +127,14 @@ class Dispatcher:
             self._tell("")
 
     def _round(self) -> None:
+        # First: the queue is shown while Ray can't be asked too.
+        self._show(self._snapshots.now(), datetime.now(UTC))
         known = self._ray.all()
         jobs = self._snapshots.now()
         for job in jobs:
             if job.state in ACTIVE:
                 self._look_after(job, known)
         self._admit(known)
-        self._show(self._snapshots.now(), datetime.now(UTC))
 
     def _tell(self, trouble: str) -> None:
         """Say what goes wrong once, not every second."""

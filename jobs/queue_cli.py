@@ -79,6 +79,7 @@ def submit(
     python: PythonOption = "",
     ship_code: ShipCodeOption = False,
     runtime_env: RuntimeEnvOption = None,
+    metrics_port: MetricsPortOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Put a job in the queue; the same job again is the one that is there already."""
@@ -103,7 +104,8 @@ def submit(
     _say_submitted(submitted, num_rows, as_json=as_json)
     if address is not None and not is_dispatched(jobs):
         environment = _environment(python, runtime_env, ship_code=ship_code)
-        _start_dispatcher(jobs, address, environment, max_running, of_store)
+        arguments = ["--max-running", str(max_running), "--metrics-port", str(metrics_port)]
+        _start_dispatcher(jobs, address, environment, [*arguments, *of_store])
     if wait:
         _wait(jobs, request.id)
 
@@ -161,10 +163,11 @@ def list_jobs(
     """List the jobs in the queue."""
     from rich.console import Console
 
+    from jobs.caps import EstimatedHours
     from jobs.queue_view import VIEW_FORMAT, table, views
 
     jobs = open_queue(queue, settings)
-    shown = views(jobs, jobs.jobs())
+    shown = views(jobs, jobs.jobs(), EstimatedHours(1, quiet=True))
     if as_json:
         content = {"format": VIEW_FORMAT, "queue": jobs.store.uri}
         typer.echo(json.dumps(content | {"jobs": [each.as_json() for each in shown]}, indent=2))
@@ -286,16 +289,12 @@ def _environment(python: str, runtime_env: str | None, *, ship_code: bool) -> Dr
 
 
 def _start_dispatcher(
-    jobs: JobQueue,
-    address: str,
-    environment: DriverEnvironment,
-    max_running: int,
-    settings: list[str],
+    jobs: JobQueue, address: str, environment: DriverEnvironment, more: list[str]
 ) -> None:
     from jobs.dispatcher_start import start_dispatcher
     from jobs.ray_jobs import RayJobs
 
-    arguments = ["--queue", jobs.store.uri, "--max-running", str(max_running), *settings]
+    arguments = ["--queue", jobs.store.uri, *more]
     arguments += ["--python", environment.python] if environment.python else []
     arguments += ["--ship-code"] if environment.ships_code else []
     if environment.runtime_env:

@@ -57,7 +57,7 @@ class QueueMetrics:
         )
         self._oldest = Gauge(
             "nightreel_queue_oldest_timestamp_seconds",
-            "When the job was submitted that has waited longest; absent if none waits.",
+            "Since when the job that has waited longest could have started; absent if none waits.",
             labelnames=("state",),
             registry=self.registry,
         )
@@ -102,7 +102,7 @@ class QueueMetrics:
             thread.join()
 
     def queue(self, by_state: Mapping[str, int], oldest_waiting: datetime | None) -> None:
-        """What is in the queue now: jobs by state, and when the oldest was submitted that waits."""
+        """What is in the queue now: jobs by state, and since when the oldest waits."""
         _show(self._jobs, by_state)
         oldest = {} if oldest_waiting is None else {"queued": oldest_waiting.timestamp()}
         _show(self._oldest, oldest)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from jobs.admission import AdmissionRules, held_because
+from jobs.admission import AdmissionRules, held_because, unlimited
 from jobs.exit_codes import ExitCode
 from jobs.pace import clock_text
 from jobs.progress_text import printable
@@ -17,10 +17,11 @@ from jobs.transcript import read_progress
 from storage.job_log import ACTIVE, ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from storage.job_log import JobState
     from storage.job_queue import JobQueue, QueuedJob
+    from storage.job_request import JobRequest
 
 VIEW_FORMAT: Final = 1
 _STYLES: Final[dict[JobState, str]] = {
@@ -78,15 +79,23 @@ class JobView:
         }
 
 
-def view(queue: JobQueue, job: QueuedJob) -> JobView:
-    """Read what there is to be shown of a job."""
+def view(
+    queue: JobQueue,
+    job: QueuedJob,
+    gpu_hours: Callable[[JobRequest], float | None] = unlimited,
+) -> JobView:
+    """Read what there is to be shown of a job; ``gpu_hours`` as in ``held_because``."""
     progress = (read_progress(queue.store, job.request.id) or {}) if job.events else {}
-    return JobView(job=job, progress=progress, reason=_reason(job))
+    return JobView(job=job, progress=progress, reason=_reason(job, gpu_hours))
 
 
-def views(queue: JobQueue, jobs: Iterable[QueuedJob]) -> list[JobView]:
+def views(
+    queue: JobQueue,
+    jobs: Iterable[QueuedJob],
+    gpu_hours: Callable[[JobRequest], float | None] = unlimited,
+) -> list[JobView]:
     """Those at work first, then those that wait, then those that have ended, each oldest first."""
-    shown = [view(queue, job) for job in jobs]
+    shown = [view(queue, job, gpu_hours) for job in jobs]
     return sorted(shown, key=lambda v: (_place(v.job), _since(v.job), v.job.request.id))
 
 
@@ -186,9 +195,9 @@ def _since(job: QueuedJob) -> datetime:
     return datetime.fromisoformat(job.request.submitted_at)
 
 
-def _reason(job: QueuedJob) -> str:
+def _reason(job: QueuedJob, gpu_hours: Callable[[JobRequest], float | None]) -> str:
     if job.state == "queued":
-        held = held_because(job, datetime.now(UTC), AdmissionRules())
+        held = held_because(job, datetime.now(UTC), AdmissionRules(), gpu_hours)
         if held:
             return held
     if not job.events or job.state == "running":

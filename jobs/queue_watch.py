@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Group
 from rich.live import Live
 
+from jobs.caps import EstimatedHours
 from jobs.exit_codes import ExitCode
 from jobs.queue_snapshot import QueueSnapshots
 from jobs.queue_view import lines, table, videos_table, view, views
@@ -71,10 +72,11 @@ def follow_logs(queue: JobQueue, job_id: str, say: Callable[[str], None], *, fol
 
 
 def _looks(queue: JobQueue, job_id: str | None) -> Callable[[], list[JobView]]:
+    hours = EstimatedHours(1, quiet=True)
     if job_id is not None:
-        return lambda: [view(queue, queue.job(job_id))]
+        return lambda: [view(queue, queue.job(job_id), hours)]
     snapshots = QueueSnapshots(queue)
-    return lambda: views(queue, snapshots.now())
+    return lambda: views(queue, snapshots.now(), hours)
 
 
 def _tell(

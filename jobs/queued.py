@@ -212,7 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("job")
     parser.add_argument("--queue", required=True)
     parser.add_argument("settings", nargs="*", help="store.KEY=VALUE, of the queue")
-    given = parser.parse_args(arguments)
+    # As the dispatcher has them: the settings stand behind the queue and not behind the job.
+    given = parser.parse_intermixed_args(arguments)
     store = open_store(given.queue, s3=load_store_options(overrides=given.settings))
     return Driver(JobQueue(store), given.job).run()
 

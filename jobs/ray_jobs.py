@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,15 +91,24 @@ class DriverEnvironment:
 
 
 def code_folders() -> list[str]:
-    """The folders that make up this code, its metadata included, for Ray to send along."""
-    root = Path(__file__).resolve().parents[1]
-    folders = [str(root / package) for package in _PACKAGES]
+    """The folders that make up this code, its metadata included, for Ray to send along.
+
+    Ray unpacks each in a place of its own, so those of code that was sent are no neighbours.
+    """
+    folders = [str(_folder_of(package)) for package in _PACKAGES]
     try:
         files = metadata.distribution("nightreel").files or []
     except metadata.PackageNotFoundError:
         return folders
     described = {str(Path(str(f.locate())).parent) for f in files if f.name == "METADATA"}
     return [*folders, *sorted(described)]
+
+
+def _folder_of(package: str) -> Path:
+    found = find_spec(package)
+    assert found is not None, f"{package} is part of this program"
+    assert found.origin is not None, f"{package} is no folder of its own"
+    return Path(found.origin).resolve().parent
 
 
 def runtime_env_of(given: str | None) -> dict[str, Any] | None:

@@ -33,9 +33,8 @@ class Retention:
         found = {key: _step_of(key, prefix) for key in self._store.list_keys(prefix)}
         newest = max(found.values(), default=0)
         for key, step in found.items():
-            is_latents = step == newest and self._options.keep_latents != "never"
-            keeps = self._options.keep_latents if is_latents else self._options.keep_checkpoints
-            if keeps != "always":
+            is_newest = step == newest and self._options.keep_latents == "always"
+            if not is_newest and self._options.keep_checkpoints != "always":
                 self._store.delete(key)
 
     def after_failure(self, video_id: str, fingerprint: str, *, is_full: bool) -> None:

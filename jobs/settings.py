@@ -43,7 +43,9 @@ class OutputOptions:
         keep_latents: retention of the finished latents: ``never`` stored at all, ``until_done`` so
             that a lost decoder need not sample again, or ``always``.
         keep_checkpoints: retention of what a video in the making is taken up from: ``until_done``,
-            so that the next run goes on where a failure was, ``until_failed``, or ``always``.
+            so that the next run goes on where a failure was, ``until_failed``, or ``always``. Only
+            the newest is ever there: an older one goes when a newer one is whole, and the newest of
+            a finished video is its latents, unless those are never stored.
     """
 
     keep_latents: Literal["never", "until_done", "always"] = "until_done"

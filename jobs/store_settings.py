@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jobs.layers import ConfigLayer, file_layer, override_layer
@@ -36,7 +36,7 @@ def load_store_options(*, files: Sequence[Path] = (), overrides: Sequence[str] =
         layers.append(layer)
     merged = OmegaConf.structured(S3Options)
     for layer in layers:
-        merged = OmegaConf.merge(merged, _section(layer)) if SECTION in layer.values else merged
+        merged = _with(merged, layer) if SECTION in layer.values else merged
     options = OmegaConf.to_object(merged)
     assert isinstance(options, S3Options)
     return options
@@ -51,14 +51,16 @@ def store_options_of(settings: Sequence[str]) -> S3Options:
     return load_store_options(overrides=[s for s in settings if s.startswith(f"{SECTION}.")])
 
 
-def _section(layer: ConfigLayer) -> object:
-    """The layer's store settings, each known and of the right type."""
+def _with(merged: DictConfig, layer: ConfigLayer) -> DictConfig:
+    """What was set before, and on top the layer's store settings, known and of the right type."""
     values = layer.values[SECTION]
     if not isinstance(values, dict):
         raise ConfigError(f"{SECTION} = {values!r}: expected a section ({layer.origin})")
     try:
-        return OmegaConf.merge(OmegaConf.structured(S3Options), values)
+        found = OmegaConf.merge(merged, values)
     except OmegaConfBaseException as error:
         key = f"{SECTION}.{error.full_key}"
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{key}: {reason} ({layer.place_of(key)})") from error
+    assert isinstance(found, DictConfig)
+    return found

@@ -44,6 +44,18 @@ def next_opening(window: NightWindow, moment: datetime) -> datetime:
     return next(start for start, _ in _stretches(window, moment) if start > moment)
 
 
+def opened_at(window: NightWindow, moment: datetime) -> datetime | None:
+    """When the window that is open at ``moment`` opened, in UTC; ``None`` if it is shut.
+
+    A window of all day never opened either.
+
+    Raises:
+        ConfigError: the window's time zone is not known.
+    """
+    stretch = None if _is_all_day(window) else _current(window, moment)
+    return None if stretch is None else stretch[0]
+
+
 def closing(window: NightWindow, moment: datetime) -> datetime | None:
     """When the window that is open at ``moment`` ends, in UTC; ``None`` if it never does.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+import ray
 import torch
 
 from actors.cluster import available_resources, cluster_resources
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from actors.handles import SegmentHandle
     from actors.step_report import StepReport
     from pipeline.plan import VideoPlan
     from pipeline.stores import ObjectStore
@@ -49,6 +51,14 @@ def wait_until_free() -> None:
     end_s = time.monotonic() + 30.0
     while available_resources().get("CPU") != cluster_resources()["CPU"]:
         assert time.monotonic() < end_s, f"still taken: {available_resources()}"
+        time.sleep(0.05)
+
+
+def wait_until_dead(handle: SegmentHandle) -> None:
+    """Dead for good, as Ray has it."""
+    end_s = time.monotonic() + 30.0
+    while (state := ray._private.state.actors(handle._actor._actor_id.hex())["State"]) != "DEAD":
+        assert time.monotonic() < end_s, state
         time.sleep(0.05)
 
 
@@ -101,6 +111,8 @@ def test_ray_never_starts_a_dead_actor_again(ray_cluster: None, tmp_path: Path) 
                 wait_for([step.report], timeout_s=60.0, doing="a step of a dead actor")
         with pytest.raises(SegmentDiedError):
             wait_for([take.handles[0].identity()], timeout_s=60.0, doing="asking a dead actor")
+        # One that is being started again does not answer either, for a moment.
+        wait_until_dead(take.handles[0])
     wait_until_free()
 
 

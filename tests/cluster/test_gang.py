@@ -178,13 +178,16 @@ def test_a_video_begins_anew_after_one_that_was_left_half_done(gang: Gang) -> No
 
 def test_boundaries_arrive_as_read_only_memory_and_are_never_written_to(gang: Gang) -> None:
     # Copies are drawn together in place in this mode: the easiest way to write where one must not.
-    take = gang.begin(small_plan(oracle(), LONG, mode="decay"), max_segments=2)
+    # Large pictures, so that boundaries lie in shared memory and not in the answer itself.
+    plan = small_plan(oracle(), LONG, mode="decay", width=1024, height=576)
+    take = gang.begin(plan, max_segments=2)
     left, right = take.handles
     ours = left.step("left 0", take.epoch, 0, None, None)
     theirs = right.step("right 0", take.epoch, 0, None, None)
     message = ray.get(ours.to_right)
     assert message is not None
     before = message.copied()
+    assert before.num_bytes > 200_000
     assert not is_writeable(message)
     reader = ray.remote(num_cpus=0)(is_writeable)
     assert ray.get(reader.remote(ours.to_right), timeout=PATIENCE_S) is False

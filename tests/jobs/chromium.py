@@ -62,6 +62,10 @@ class Browser:
         """On the first element that a CSS selector finds, as a hand does."""
         self._driver.find_element("css selector", selector).click()
 
+    def type(self, selector: str, text: str) -> None:
+        """Into the first element that a CSS selector finds."""
+        self._driver.find_element("css selector", selector).send_keys(text)
+
     def look(self, size: tuple[int, int] = WIDE, *, dark: bool = False) -> None:
         """Set the size of the window in CSS pixels, and the scheme of colours."""
         width, height = size
@@ -82,6 +86,13 @@ class Browser:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A browser for all tests that ask for it."""
+    with running() as found:
+        yield found
+
+
+@contextmanager
+def running() -> Iterator[Browser]:
+    """A browser that ends with the block."""
     program, driver = _found(BROWSERS), _found(("chromedriver",))
     if program is None or driver is None:
         _absent("no Chromium with its driver on this machine")
@@ -95,11 +106,11 @@ def browser() -> Iterator[Browser]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(executable_path=driver)
-    running = webdriver.Chrome(options=options, service=service)
+    chrome = webdriver.Chrome(options=options, service=service)
     try:
-        yield Browser(running)
+        yield Browser(chrome)
     finally:
-        running.quit()
+        chrome.quit()
 
 
 @contextmanager

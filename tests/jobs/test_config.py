@@ -17,6 +17,7 @@ from jobs.engines import engines_table
 from jobs.flat_settings import flat_settings
 from jobs.layers import preset_layer, preset_names
 from jobs.settings import JobConfig
+from jobs.store_settings import load_store_options
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.engines import gaussian
 from pipeline.engines.registry import LoraOptions
@@ -275,3 +276,14 @@ def test_defaults_can_be_replaced_in_code() -> None:
     assert config.defaults.duration_s == 5
     with pytest.raises(ConfigError):
         replace(JobConfig(), defaults=VideoDefaults(duration_s=-5))
+
+
+def test_the_store_s_settings_alone_are_those_of_the_whole(tmp_path: Path) -> None:
+    """Every layer counts, and not only the last."""
+    file = tmp_path / "store.yaml"
+    file.write_text("store: {region: eu-west-3, max_attempts: 3}\ngang: {actors: 2}\n")
+    overrides = ['store.endpoint_url="http://127.0.0.1:1"', "store.max_attempts=4"]
+    alone = load_store_options(files=[file], overrides=overrides)
+    assert alone == load_config(files=[file], overrides=overrides).store
+    assert (alone.endpoint_url, alone.region) == ("http://127.0.0.1:1", "eu-west-3")
+    assert alone.max_attempts == 4

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -38,11 +38,13 @@ PORTS = (
 class RayHead:
     """One cluster of one node; may be killed and started again on the same ports."""
 
-    def __init__(self, folder: Path, num_cpus: int = 2) -> None:
-        self.mark = uuid.uuid4().hex
+    def __init__(
+        self, folder: Path, num_cpus: int = 2, more: Mapping[str, str] | None = None
+    ) -> None:
+        self.mark, self._more = uuid.uuid4().hex, more or {}
         self._folder, self._num_cpus = folder, num_cpus
         self._ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
         self._log = folder / "head.log"
         self._scratches: list[Path] = []
 
@@ -55,6 +57,11 @@ class RayHead:
         return f"127.0.0.1:{self._ports['port']}"
 
     @property
+    def service_discovery(self) -> Path:
+        """The file in which it says where its metrics are."""
+        return self._scratches[-1] / "prom_metrics_service_discovery.json"
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """For whoever talks to it; it hands the same on to the processes that it starts."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
@@ -63,10 +70,15 @@ class RayHead:
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": self._token,
+            "RAY_AUTH_TOKEN": self.token,
+            # A node whose agent does not answer in time ends itself; a busy machine takes its time.
+            "RAY_agent_register_timeout_ms": "120000",
             "RAY_enable_worker_prestart": "0",
             "RAY_prestart_worker_first_driver": "0",
+            # Ray's usual 15 would starve workers beside whatever else this machine does.
+            "RAY_worker_niceness": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
+            **self._more,
         }
 
     def start(self) -> None:
@@ -88,6 +100,8 @@ class RayHead:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                # Whose code a job runs is no matter of where the head was started.
+                cwd=scratch,
                 env=dict(self.environment),
             )
         self._await_dashboard()
@@ -122,8 +136,12 @@ class RayHead:
 
     def _await_dashboard(self) -> None:
         end_s = time.monotonic() + TIMEOUT_S
+        # The Jobs API comes a moment after the dashboard itself.
+        asked = Request(
+            f"{self.address}/api/jobs/", headers={"Authorization": f"Bearer {self.token}"}
+        )
         while True:
-            with suppress(URLError, OSError), urlopen(f"{self.address}/api/gcs_healthz", timeout=5):
+            with suppress(URLError, OSError), urlopen(asked, timeout=10):
                 return
             if time.monotonic() > end_s:
                 pytest.fail(f"no dashboard at {self.address}:\n{self._log.read_text()}")
@@ -131,9 +149,11 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(folder: Path, num_cpus: int = 2) -> Iterator[RayHead]:
-    """Start one; nothing of it survives the block."""
-    head = RayHead(folder, num_cpus)
+def ray_head(
+    folder: Path, num_cpus: int = 2, more: Mapping[str, str] | None = None
+) -> Iterator[RayHead]:
+    """Start one, with ``more`` in its environment; nothing of it survives the block."""
+    head = RayHead(folder, num_cpus, more)
     try:
         head.start()
         yield head

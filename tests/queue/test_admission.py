@@ -52,7 +52,7 @@ def test_who_ran_less_of_the_last_day_goes_first() -> None:
 def test_a_window_that_closes_pauses_and_one_that_opens_resumes() -> None:
     waiting = job("w", window=NIGHT)
     assert decide([waiting], EVENING, ONE).start == []
-    assert held_because(waiting, EVENING, ONE) == "its window opens at 2026-06-01T22:00+00:00"
+    assert held_because(waiting, EVENING, ONE) == "its window opens at 2026-06-01 22:00 UTC"
     assert decide([waiting], MIDNIGHT, ONE).start == ["w"]
 
     runs = job("r", ("started", 0), window=NIGHT)

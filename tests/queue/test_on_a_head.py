@@ -7,6 +7,9 @@ be, so it outlives the head.
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +21,7 @@ import pytest
 from storage.job_queue import JobQueue
 from storage.open import open_store
 from tests.manifests import SMALL, row, write
-from tests.queue.ray_head import MARK, ray_head
+from tests.queue.ray_head import MARK, ROOT, ray_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,11 +51,24 @@ class Night:
         self.queue_uri = str(folder / "queue")
         self.queue = JobQueue(open_store(self.queue_uri))
         self.environment = {k: v for k, v in head.environment.items() if k != MARK}
+        self.dispatchers: list[subprocess.Popen[bytes]] = []
         rows = [
             row(VIDEOS[0], num_frames=201, num_inference_steps=16, seed=3),
             row(VIDEOS[1], num_inference_steps=4, seed=3),
         ]
         self.manifest = write(folder / "manifest.parquet", rows)
+
+    def dispatch(self) -> subprocess.Popen[bytes]:
+        """One dispatcher more; what it says goes to where the others' words are."""
+        with (self.folder / "dispatcher.log").open("ab") as said:
+            process = subprocess.Popen(
+                self.command("dispatch", "--address", self.head.address),
+                env=self.environment,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+            )
+        self.dispatchers.append(process)
+        return process
 
     def command(self, *arguments: str) -> list[str]:
         name, *others = arguments
@@ -108,20 +124,17 @@ class Night:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     folder = tmp_path_factory.mktemp("night")
-    with ray_head(folder) as head, (folder / "dispatcher.log").open("ab") as said:
+    with ray_head(folder) as head:
         night = Night(folder, head)
-        dispatcher = subprocess.Popen(
-            night.command("dispatch", "--address", head.address),
-            env=night.environment,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
+        night.dispatch()
         try:
             yield night
         finally:
-            dispatcher.terminate()
-            assert dispatcher.wait(60) == 130
+            for dispatcher in night.dispatchers:
+                dispatcher.terminate()
+            ended = [dispatcher.wait(60) for dispatcher in night.dispatchers]
             sys.stdout.write((folder / "dispatcher.log").read_text())
+        assert set(ended) <= {130, -signal.SIGKILL}
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +224,73 @@ def test_a_head_that_is_killed_costs_no_job(night: Night, calm: str) -> None:
     assert night.events(job) == ["started", "lost", "started", "finished"]
     assert "from the snapshot at step" in night.told(job)
     night.assert_same_films("headless", calm)
+
+
+@pytest.mark.longest
+def test_a_dispatcher_that_is_killed_is_followed_by_the_one_that_stands_by(night: Night) -> None:
+    first = night.dispatchers[-1]
+    second = night.dispatch()
+    said = night.folder / "dispatcher.log"
+    night.wait(lambda: "standing by" in said.read_text(), "stand-by")
+    before = said.read_text().count("dispatching ")
+    one = night.submit("followed")
+    night.wait(lambda: night.state(one) == "running", "start")
+    first.kill()
+    night.wait(lambda: said.read_text().count("dispatching ") == before + 1, "take-over")
+    assert second.poll() is None
+    # The job that ran was nobody's business meanwhile, and the next one is the second's.
+    night.nightreel("watch", one)
+    assert night.events(one) == ["started", "finished"]
+    two = night.submit("next", "prompts.transition_s=2")
+    night.nightreel("watch", two)
+    assert night.events(two) == ["started", "finished"]
+
+
+SHIPPED = """
+import json, os, pathlib, sys
+told = json.load(sys.stdin)
+told |= {"greeting": os.environ["GREETING"], "code": str(pathlib.Path(__file__).parent)}
+pathlib.Path(sys.argv[1]).write_text(json.dumps(told))
+"""
+REFUSE = "import json, sys; print('not this one'); sys.exit(json.load(sys.stdin)['id'] == 'second')"
+
+
+@pytest.mark.longest
+def test_code_is_sent_along_to_a_cluster_that_has_another_release(night: Night) -> None:
+    """From an empty folder; dispatcher, driver and hooks run it, with the environment as asked."""
+    release, empty = night.folder / "release", night.folder / "empty"
+    for package in ("pipeline", "actors", "storage", "jobs"):
+        shutil.copytree(ROOT / package, release / package, ignore=shutil.ignore_patterns("__py*"))
+    # Part of that release and of no other.
+    (release / "jobs" / "shipped.py").write_text(SHIPPED)
+    empty.mkdir()
+    environment = empty / "environment.yaml"
+    environment.write_text("env_vars: {GREETING: from far away}\n")
+    told = night.folder / "told.json"
+    hook = shlex.join([sys.executable, "-m", "jobs.shipped", str(told)])
+    refuse = shlex.join([sys.executable, "-c", REFUSE])
+    queue = str(night.folder / "queue of its own")
+    settings = (*SETTINGS, f"hooks.on_finished={json.dumps(hook)}")
+    words = [
+        *(sys.executable, "-m", "jobs.cli", "submit", str(night.manifest), "--queue", queue),
+        *("--output", str(night.folder / "shipped"), "--address", night.head.address),
+        *("--ship-code", "--runtime-env", "environment.yaml", "--wait"),
+        *(*settings, f"hooks.veto={json.dumps(refuse)}"),
+    ]
+    done = subprocess.run(
+        words,
+        env={**night.environment, "PYTHONPATH": str(release)},
+        cwd=empty,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    jobs = list(JobQueue(open_store(queue)).jobs())
+    assert done.returncode == 3, f"{done.stderr}\n{jobs}"
+    facts = json.loads(told.read_text())
+    assert (facts["rendered"], facts["rejected"], facts["exit_code"]) == (1, 1, 3)
+    assert facts["greeting"] == "from far away"
+    # Where Ray unpacked it, and neither the release that was sent nor the cluster's own.
+    assert not facts["code"].startswith((str(release), str(ROOT)))
+    assert len(list((night.folder / "shipped").glob("videos/first/*.mp4"))) == 1

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -101,14 +103,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def prometheus(folder: Path, service_discovery: Path, queue_port: int) -> Iterator[Prometheus]:
+def prometheus(folder: Path, service_discovery: Path, *queue_ports: int) -> Iterator[Prometheus]:
     """The shipped configuration, with this test's places and haste."""
     write_dashboards(folder)
     config = folder / "prometheus.yml"
     text = config.read_text()
     for ours, theirs in (
         ("/tmp/ray/prom_metrics_service_discovery.json", str(service_discovery)),
-        (f"{LOOPBACK}:{USUAL_PORT}", f"{LOOPBACK}:{queue_port}"),
+        (
+            f"          - {LOOPBACK}:{USUAL_PORT}\n",
+            "".join(f"          - {LOOPBACK}:{port}\n" for port in queue_ports),
+        ),
         ("scrape_interval: 10s", f"scrape_interval: {SCRAPE_S}s"),
     ):
         assert text.count(ours) == 1, ours
@@ -261,3 +266,39 @@ def _check_figures(server: Prometheus, at_s: float) -> None:
     assert activities == {f"activity={name}" for name in wanted}
     labels = server.get("series", **{"match[]": '{__name__=~"ray_nightreel_.*"}'})
     assert not {key for one in labels for key in one} & {"video", "segment", "exported_job"}
+
+
+def test_a_dispatcher_and_a_scheduler_are_read_where_they_say(tmp_path: Path) -> None:
+    """With nothing but the commands and the shipped configuration; Ray need not be there."""
+    manifest = write(tmp_path / "rows.parquet", [row("clip")])
+    environment = {**os.environ, "NIGHTREEL_QUEUE": str(tmp_path / "queue")}
+    ports = free_port(), free_port()
+
+    def nightreel(*words: str) -> list[str]:
+        return [sys.executable, "-m", "jobs.cli", *words]
+
+    where = ("--manifest", str(manifest), "--output", str(tmp_path / "out"))
+    commands = (
+        nightreel("submit", str(manifest), "--output", str(tmp_path / "out"), *SMALL),
+        nightreel("schedule", "add", "nightly", "--cron", "0 1 * * *", *where),
+    )
+    for command in commands:
+        subprocess.run(command, env=environment, check=True, timeout=START_S)
+    nobody = f"http://{LOOPBACK}:{free_port()}"
+    at_work = [
+        nightreel("dispatch", "--address", nobody, "--metrics-port", str(ports[0])),
+        nightreel("scheduler", "--metrics-port", str(ports[1])),
+    ]
+    processes = [subprocess.Popen(command, env=environment) for command in at_work]
+    try:
+        with prometheus(tmp_path / "prometheus", tmp_path / "none.json", *ports) as server:
+            wanted = {"nightreel_queue_jobs", "nightreel_schedule_lag_seconds"}
+            _until(lambda: wanted <= set(server.get("label/__name__/values")), "queue and schedule")
+            now_s = time.time()
+            assert set(server.ask('up{job="nightreel"}', now_s).values()) == {1.0}
+            assert server.ask("sum by (state) (nightreel_queue_jobs)", now_s) == {"state=queued": 1}
+            assert server.ask("max(nightreel_schedule_lag_seconds)", now_s) == {"": 0}
+    finally:
+        for process in processes:
+            process.terminate()
+        assert [process.wait(60) for process in processes] == [130, 130]
