@@ -149,7 +149,7 @@ class Rehearsal:
         # The rest of the grey video.
         num_frames = per_latent * (num_latent_frames - shown)
         num_pixels = int(shape_BCFHW[3] * shape_BCFHW[4])
-        return work + num_frames * 3 * num_pixels * torch.float32.itemsize
+        return work + int(num_frames * 3 * num_pixels * torch.float32.itemsize)
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self.dtype, device=META)
