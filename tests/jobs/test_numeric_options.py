@@ -12,6 +12,7 @@ from pipeline.encoding.encode_options import EncodeOptions
 
 NUMERIC = [
     "engine.dtype=bfloat16",
+    "engine.profile=fp8",
     "sampler.solver=euler",
     "boundary.mode=none",
     "boundary.mode=decay",
@@ -43,6 +44,8 @@ NOT_NUMERIC = [
     "boundary.overlap_frames=8",
     "noise.shared_dc_latent_frames=9",
     "engine.device=cpu",
+    "engine.profile=in-turn",
+    "engine.memory_limit_gb=20",
     "quality.gate=false",
     "quality.max_black_share=1",
     "engine.gaussian.channels=4",
