@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pipeline.engines.protocol import PairEngine
 from pipeline.engines.registry import device_of, fit_engine, load_engine
 from pipeline.errors import MemoryExceededError, NightreelError
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         StreamDecoder,
         WindowImage,
     )
-    from pipeline.engines.registry import EngineSource
+    from pipeline.engines.registry import EngineOptions, EngineSource
     from pipeline.engines.wan.memory_estimate import Room
     from pipeline.plan import VideoPlan
     from pipeline.tiling import Tiling
@@ -44,14 +45,16 @@ class FittedEngine:
 
     def __init__(
         self,
-        source: EngineSource,
+        asked: EngineOptions,
+        size: tuple[int, int] | None,
         room: Callable[[torch.device], Room],
         tell: Callable[[str], None],
     ) -> None:
-        """Bring the engine's files here and load them.
+        """Load the engine; ``fitted`` brings its files first.
 
         Args:
-            source: where they are.
+            asked: what is to be loaded, from this machine.
+            size: pixels (width, height) of most videos; ``None``: the engine's own.
             room: what is free; asked once.
             tell: is told of the profile, before anything is loaded.
 
@@ -59,7 +62,7 @@ class FittedEngine:
             WeightsError: weights are missing or damaged.
             MemoryExceededError: there is too little memory.
         """
-        self._asked, self._size, self._tell = source.local(), source.size, tell
+        self._asked, self._size, self._tell = asked, size, tell
         self._one_at_a_time = threading.RLock()
         self._has_profiles = self._asked.name != "gaussian"
         self._options = self._asked
@@ -127,6 +130,11 @@ class FittedEngine:
         with self.within_memory():
             return load_engine(self._options)
 
+    @property
+    def engine(self) -> Engine:
+        """The engine as it is loaded now."""
+        return self._engine
+
     @contextmanager
     def within_memory(self) -> Iterator[None]:
         """Let one network compute at a time, and call a want of memory by its name.
@@ -146,6 +154,43 @@ class FittedEngine:
             raise MemoryExceededError(
                 f"profile {self.profile or 'none'}: {reason}", self.profile
             ) from error
+
+
+class FittedPairEngine(FittedEngine):
+    """Implements ``PairEngine`` for an engine that does."""
+
+    def predict_pair(
+        self,
+        latents_TCHW: Tensor,
+        level: NoiseLevel,
+        prompt_embeds_pair: tuple[Tensor, Tensor],
+        image: WindowImage | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """See ``PairEngine``."""
+        engine = self.engine
+        assert isinstance(engine, PairEngine)
+        with self.within_memory():
+            return engine.predict_pair(latents_TCHW, level, prompt_embeds_pair, image)
+
+
+def fitted(
+    source: EngineSource, room: Callable[[torch.device], Room], tell: Callable[[str], None]
+) -> FittedEngine:
+    """Bring an engine's files here and load it, in pairs if that is asked for.
+
+    Args:
+        source: where they are.
+        room: what is free; asked once.
+        tell: is told of the profile, before anything is loaded.
+
+    Raises:
+        WeightsError: weights are missing or damaged.
+        ConfigError: ``engine.speed`` asks for what can't be had here.
+        MemoryExceededError: there is too little memory.
+    """
+    asked = source.local()
+    in_pairs = asked.name != "gaussian" and asked.speed.batch_guidance
+    return (FittedPairEngine if in_pairs else FittedEngine)(asked, source.size, room, tell)
 
 
 class _FittedDecoder:

@@ -22,7 +22,7 @@ import ray
 import torch
 
 from actors.failures import StepFailedError
-from actors.fitted_engine import FittedEngine
+from actors.fitted_engine import fitted
 from actors.free_memory import free_room
 from actors.image_arrays import ImageArrays
 from actors.metrics import ActorMetrics
@@ -96,7 +96,7 @@ class SegmentActor:
         self._seat, self._log = seat, WorkerLog(seat)
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
-        self._engine = FittedEngine(engine, free_room, self._log.tell)
+        self._engine = fitted(engine, free_room, self._log.tell)
         self._open_store = store
         self._roles: dict[int, Role] = {}
         self._tried_encoders: set[EncodeOptions] = set()

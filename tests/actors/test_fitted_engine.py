@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from actors.fitted_engine import FittedEngine, is_out_of_memory
+from actors.fitted_engine import fitted, is_out_of_memory
 from actors.free_memory import free_host_bytes, free_room
 from pipeline.engines.gaussian import GaussianOptions
 from pipeline.engines.registry import EngineOptions
@@ -46,11 +46,11 @@ def with_bytes(num_bytes: int) -> Callable[[torch.device], Room]:
 
 def test_what_is_said_before_loading(folder: Path) -> None:
     said: list[str] = []
-    plenty = FittedEngine(options(folder), with_bytes(1 << 40), said.append)
+    plenty = fitted(options(folder), with_bytes(1 << 40), said.append)
     assert plenty.profile == "resident"
     assert said[-1].startswith("profile resident: under 0.")
     limit_gb = (room_for(folder, "text-freed") + 1) / 1e9
-    limited = FittedEngine(options(folder, limit_gb), with_bytes(1 << 40), said.append)
+    limited = fitted(options(folder, limit_gb), with_bytes(1 << 40), said.append)
     assert limited.profile == "text-freed"
     assert said[-1].startswith("profile text-freed: 0.02")
     assert "GB free, most of it in 'decode': pictures 0.0" in said[-1]
@@ -61,7 +61,7 @@ def test_a_larger_video_may_need_a_thriftier_profile(folder: Path) -> None:
     larger = WIDTH_PX + 128, HEIGHT_PX
     num_bytes = room_for(folder, "in-turn", larger)
     assert room_for(folder, "text-freed") <= num_bytes < room_for(folder, "text-freed", larger)
-    engine = FittedEngine(options(folder), with_bytes(num_bytes), said.append)
+    engine = fitted(options(folder), with_bytes(num_bytes), said.append)
     engine.prepare(small_plan(engine, 33, width=WIDTH_PX, height=HEIGHT_PX))
     assert engine.profile == "text-freed"
     engine.prepare(small_plan(engine, 33, width=larger[0], height=larger[1]))
@@ -73,13 +73,13 @@ def test_a_larger_video_may_need_a_thriftier_profile(folder: Path) -> None:
 
 def test_no_room_at_all_is_an_error_with_figures(folder: Path) -> None:
     with pytest.raises(MemoryExceededError, match=r"takes least: .*GB of 0.001 GB free") as caught:
-        FittedEngine(options(folder), with_bytes(1_000_000), lambda _: None)
+        fitted(options(folder), with_bytes(1_000_000), lambda _: None)
     assert caught.value.profile == "smallest"
 
 
 def test_an_engine_without_profiles_asks_nobody() -> None:
     oracle = EngineOptions(name="gaussian", gaussian=GaussianOptions(channels=4))
-    assert FittedEngine(oracle, free_room, lambda _: None).profile == ""
+    assert fitted(oracle, free_room, lambda _: None).profile == ""
 
 
 def test_what_running_out_of_memory_looks_like() -> None:
