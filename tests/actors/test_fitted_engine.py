@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,9 @@ import torch
 from actors.fitted_engine import fitted, is_out_of_memory
 from actors.free_memory import free_host_bytes, free_room
 from pipeline.engines.gaussian import GaussianOptions
+from pipeline.engines.protocol import PairEngine
 from pipeline.engines.registry import EngineOptions
+from pipeline.engines.speed import SpeedOptions
 from pipeline.engines.wan.checkpoint import Checkpoint
 from pipeline.engines.wan.estimator import Estimator
 from pipeline.engines.wan.memory_estimate import Room
@@ -93,3 +96,12 @@ def test_what_running_out_of_memory_looks_like() -> None:
 
 def test_what_is_free_is_less_than_there_is() -> None:
     assert 0 < free_host_bytes() == pytest.approx(free_room(CPU).device_bytes, rel=0.2)
+
+
+@pytest.mark.parametrize("in_pairs", [False, True])
+def test_both_predictions_of_guidance_are_asked_for_at_once_where_that_was_wanted(
+    folder: Path, in_pairs: bool
+) -> None:
+    asked = replace(options(folder), speed=SpeedOptions(batch_guidance=in_pairs))
+    engine = fitted(asked, with_bytes(1 << 40), lambda _: None)
+    assert isinstance(engine, PairEngine) == in_pairs
