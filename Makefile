@@ -70,6 +70,7 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.recovery
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.night
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.decode

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from actors.image_arrays import ImageArrays
     from actors.placement import GangOptions
     from actors.take import Watcher
+    from actors.usage import ActorUsage
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
     from pipeline.engines.registry import EngineSource
@@ -115,6 +116,15 @@ class Gang:
     def __len__(self) -> int:
         """Number of actors."""
         return len(self._handles)
+
+    def usage(self) -> list[ActorUsage]:
+        """How its actors have spent their time, in the order of their places.
+
+        Raises:
+            SegmentDiedError: one of them is gone.
+        """
+        refs = [handle.usage() for handle in self._handles]
+        return wait_for(refs, timeout_s=self._options.min_step_timeout_s, doing="asking for usage")
 
     @property
     def _handles(self) -> list[SegmentHandle]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from actors.seat import Seat
     from actors.snapshot_writer import Saved
     from actors.step_report import StepReport
+    from actors.usage import ActorUsage
     from pipeline.decode_pieces import Piece
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
@@ -110,6 +111,10 @@ class SegmentHandle:
     def identity(self) -> ObjectRef[tuple[str, int]]:
         """Node id and process id, once the engine is loaded."""
         return self._call("identity", "load engine")
+
+    def usage(self) -> ObjectRef[ActorUsage]:
+        """How it has spent its time."""
+        return self._call("usage", "usage")
 
     def check_encoder(self, options: EncodeOptions) -> ObjectRef[None]:
         """Try the encoder on the actor's node; once per actor."""

@@ -19,10 +19,13 @@ from pipeline.errors import ClusterError, ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GangOptions:
-    """How many actors render a video together, and what each of them gets.
+    """How many actors there are, how many render a video together, and what each of them gets.
 
     Attributes:
-        actors: segment actors; ``auto``: one per GPU of the cluster, or per CPU if it has none.
+        actors: segment actors in all; ``auto``: one per GPU of the cluster, or per CPU if it has
+            none.
+        actors_per_video: how many of them render one video; ``auto``: as many as the planner finds
+            best for all videos together.
         gpus_per_actor: GPUs of each actor, where the cluster has any.
         threads_per_actor: threads of each actor's arithmetic. A number and not "all cores": the
         last
@@ -40,6 +43,7 @@ class GangOptions:
     """
 
     actors: int | Literal["auto"] = "auto"
+    actors_per_video: int | Literal["auto"] = "auto"
     gpus_per_actor: float = 1.0
     threads_per_actor: int = 1
     steps_ahead: int = 2
@@ -54,6 +58,17 @@ class GangOptions:
     def __post_init__(self) -> None:
         if self.actors != "auto" and self.actors < 1:
             raise ConfigError(f"gang.actors = {self.actors}: expected auto, or at least 1")
+        if self.actors_per_video != "auto" and self.actors_per_video < 1:
+            raise ConfigError(
+                f"gang.actors_per_video = {self.actors_per_video}: expected auto, or at least 1"
+            )
+        if "auto" not in {self.actors, self.actors_per_video} and (
+            int(self.actors_per_video) > int(self.actors)
+        ):
+            raise ConfigError(
+                f"gang.actors_per_video = {self.actors_per_video}: expected at most gang.actors = "
+                f"{self.actors}"
+            )
         if self.threads_per_actor < 1:
             raise ConfigError(
                 f"gang.threads_per_actor = {self.threads_per_actor}: expected 1 or more"

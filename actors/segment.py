@@ -31,6 +31,7 @@ from actors.role import Role
 from actors.seat import Seat
 from actors.snapshot_writer import SnapshotWriter
 from actors.transport import ObjectStore
+from actors.usage import ActorUsage, Turnovers
 from actors.worker_log import WorkerLog
 from pipeline.encoding.encoder_trial import try_encoder
 from pipeline.errors import NightreelError, SegmentError
@@ -102,6 +103,7 @@ class SegmentActor:
         self._tried_encoders: set[EncodeOptions] = set()
         self._metrics = ActorMetrics(seat, engine.name)
         self._transport: Transport = ObjectStore()
+        self._turnovers = Turnovers()
 
     def __repr__(self) -> str:
         """What the dashboard calls the actor; Ray asks once."""
@@ -111,6 +113,11 @@ class SegmentActor:
     def identity(self) -> tuple[str, int]:
         """Node id and process id, for logs; answers when the engine is loaded."""
         return ray.get_runtime_context().get_node_id(), os.getpid()
+
+    @ray.method(concurrency_group="control")
+    def usage(self) -> ActorUsage:
+        """How it has spent its time."""
+        return ActorUsage(model_s=self._engine.computed_s, turnovers_s=self._turnovers.taken_s)
 
     def encode_prompts(
         self, prompts: Sequence[str]
@@ -188,6 +195,7 @@ class SegmentActor:
         for it, so as not to have the boundaries sent along.
         """
         role = self._role(epoch, step)
+        self._turnovers.began()
         messages = [self._transport.unpack(m) for m in (from_left, from_right) if m is not None]
         given = self._computed(role, lambda: role.begin_step(messages))
         sent = {message.receiver: self._transport.pack(message) for message in given}
@@ -199,6 +207,8 @@ class SegmentActor:
         role = self._role(epoch, step)
         report, wait_s = self._computed(role, lambda: role.finish_step(step, saves=saves))
         report = replace(report, profile=self._engine.profile)
+        if role.is_sampled:
+            self._turnovers.ended()
         self._metrics.step(report, wait_s)
         self._log.step(role, report, wait_s)
         return report

@@ -225,6 +225,12 @@ class Floor:
             del self._waiting[task.id]
             self._turns[task.id] = Turn(task, places)
             self._tell(task)
+        if self._waiting and not self._turns:
+            first = next(iter(self._waiting.values()))
+            raise ClusterError(
+                f"no room for video '{first.id}': it is to have {first.work.gangs[0]} actors, and "
+                f"there are {self.num_places}"
+            )
         self._changed.notify_all()
 
     def _join(self, nodes: Mapping[int, str]) -> None:

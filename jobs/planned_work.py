@@ -32,11 +32,13 @@ class PlannedWork:
         pace: the engine's, if it is known.
         wall: seconds since the epoch, for deadlines.
         clock: the floor's.
+        gang: actors for each video; ``None``: as the planner sees fit.
     """
 
     pace: Pace | None
     wall: Callable[[], float]
     clock: Callable[[], float]
+    gang: int | None = None
     _known: dict[object, Work] = field(default_factory=dict)
 
     def task(self, plan: VideoPlan) -> VideoTask:
@@ -75,6 +77,7 @@ class PlannedWork:
                 window_s=window_s,
                 decode_s=0.0,
                 exchange_s=EXCHANGE_S,
+                gang=self.gang,
                 kind=f"{request.width}x{request.height}",
             )
         return self._known[kind]

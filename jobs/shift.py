@@ -60,7 +60,9 @@ class Shift:
 
     def __post_init__(self) -> None:
         self._floor = Floor(self.studio.gather, self._news.put)
-        self._work = PlannedWork(self.pace, time.time, time.monotonic)
+        wanted = self.desk.job.config.gang.actors_per_video
+        gang = None if wanted == "auto" else wanted
+        self._work = PlannedWork(self.pace, time.time, time.monotonic, gang)
 
     def see_to(self, rows: Iterable[Triaged]) -> None:
         """Settle every row that can be had.

@@ -22,6 +22,7 @@ SETTINGS = (
     "defaults.width=256",
     "defaults.height=144",
     f"gang.actors={NUM_ACTORS}",
+    f"gang.actors_per_video={NUM_ACTORS}",
     "gang.threads_per_actor=1",
     f"ray.num_cpus={NUM_ACTORS}",
 )

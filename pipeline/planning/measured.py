@@ -25,6 +25,7 @@ def work_of(
     fixed_bytes: int = 0,
     state_bytes: int = 0,
     kind: str = "",
+    gang: int | None = None,
 ) -> Work:
     """What a video takes whose windows are laid out so.
 
@@ -40,6 +41,7 @@ def work_of(
         fixed_bytes: memory that every GPU of a gang needs.
         state_bytes: memory that is shared out over the gang.
         kind: videos of one kind are corrected together.
+        gang: the gang that is wanted, if the video can bear it; ``None``: whatever is best.
     """
     whole = Span(0, boundary.num_slots)
     steps = range(min(num_steps, _MAX_STEPS_COUNTED))
@@ -51,7 +53,8 @@ def work_of(
         window_s=window_s * mean / num_windows,
         decode_s=decode_s,
         exchange_s=exchange_s,
-        max_gang=max_segments(boundary),
+        max_gang=min(gang or max_segments(boundary), max_segments(boundary)),
+        min_gang=gang or 1,
         fixed_bytes=fixed_bytes,
         state_bytes=state_bytes,
         kind=kind,

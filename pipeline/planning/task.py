@@ -26,6 +26,7 @@ class Work:
         decode_s: seconds from the last step to the end of the upload, on one GPU.
         exchange_s: seconds that a step takes longer for its exchange, on two GPUs or more.
         max_gang: the most segments that the video can be cut into.
+        min_gang: smaller gangs are not wanted, where the video can be cut into so many.
         fixed_bytes: memory that every GPU of the gang needs.
         state_bytes: memory that is shared out over the gang.
         kind: videos of one kind are faster or slower than estimated by the same factor.
@@ -39,6 +40,7 @@ class Work:
     decode_s: float = 0.0
     exchange_s: float = 0.0
     max_gang: int = 1
+    min_gang: int = 1
     fixed_bytes: int = 0
     state_bytes: int = 0
     kind: str = ""
@@ -51,7 +53,10 @@ class Work:
         Raises:
             ValueError: a count or a time that can't be.
         """
-        for name, least in (("num_windows", 1), ("num_steps", 0), ("max_gang", 1)):
+        for name, least in (
+            *(("num_windows", 1), ("num_steps", 0)),
+            *(("max_gang", 1), ("min_gang", 1)),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)}: expected {least} or more")
         for name in ("window_s", "decode_s", "exchange_s", "fixed_bytes", "state_bytes"):
@@ -104,8 +109,9 @@ def turn(priority: int, deadline_s: float | None) -> tuple[int, float]:
 def _gangs(work: Work) -> dict[int, float]:
     """The smallest gang for every number of windows of its slowest segment, if it gains by it."""
     found: dict[int, float] = {}
-    gang = 1
-    while gang <= min(work.max_gang, work.num_windows):
+    most = min(work.max_gang, work.num_windows)
+    gang = min(work.min_gang, most)
+    while gang <= most:
         slowest = -(-work.num_windows // gang)
         exchange_s = work.exchange_s if gang > 1 else 0.0
         sampling_s = work.num_steps * (slowest * work.window_s + exchange_s)

@@ -230,6 +230,20 @@ def test_nodes_go_and_their_places_come_again_elsewhere() -> None:
     assert told.gathered == 1
 
 
+def test_a_gang_that_is_larger_than_the_fleet_is_refused() -> None:
+    wanted = Work(num_windows=3, num_steps=1, window_s=1.0, max_gang=3, min_gang=3)
+    with pytest.raises(ClusterError, match="'a': it is to have 3 actors, and there are 2"):
+        submit(Told({0: "n", 1: "n"}), VideoTask(id="a", work=wanted))
+
+
+def test_a_gang_that_is_wanted_is_had_though_others_wait() -> None:
+    told = Told({0: "n", 1: "n"})
+    wanted = Work(num_windows=8, num_steps=1, window_s=1.0, max_gang=2, min_gang=2)
+    submit(told, *(VideoTask(id=name, work=wanted) for name in "abc"))
+    assert told.videos == ["a"]
+    assert told.turn(VideoTask(id="a", work=wanted)).places == (0, 1)
+
+
 def test_when_all_nodes_are_gone_actors_are_gathered_anew() -> None:
     told, a, b = Told({0: "n"}), task("a"), task("b")
     submit(told, a, b)

@@ -1,0 +1,1 @@
+"""How much of its time a warm fleet spends in the model."""
