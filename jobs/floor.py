@@ -219,18 +219,18 @@ class Floor:
             return
         if self._waiting and not self._places.node_of and not self._turns:
             self._join(self._gather())
+        for task in self._waiting.values():
+            if 0 < self.num_places < task.work.gangs[0]:
+                raise ClusterError(
+                    f"no room for video '{task.id}': it is to have {task.work.gangs[0]} actors, "
+                    f"and there are {self.num_places}"
+                )
         for assigned in self._planner.next(self._clock()):
             task = assigned.task
             places = tuple(self._places.of_gpu[gpu] for gpu in assigned.gpus)
             del self._waiting[task.id]
             self._turns[task.id] = Turn(task, places)
             self._tell(task)
-        if self._waiting and not self._turns:
-            first = next(iter(self._waiting.values()))
-            raise ClusterError(
-                f"no room for video '{first.id}': it is to have {first.work.gangs[0]} actors, and "
-                f"there are {self.num_places}"
-            )
         self._changed.notify_all()
 
     def _join(self, nodes: Mapping[int, str]) -> None:
