@@ -25,7 +25,7 @@ import inspect
 import re
 from pathlib import Path
 
-from actors.segment import SegmentActor
+from actors.segment import CONCURRENCY_GROUPS, SegmentActor
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -39,11 +39,21 @@ SOURCES = [
 NAMES_IT = {"test_traps.py", "guards.py"}
 
 
-def test_an_actor_has_one_thread_of_control_and_no_event_loop() -> None:
+def test_an_actor_has_one_thread_of_each_kind_and_no_event_loop() -> None:
     methods = inspect.getmembers(SegmentActor, inspect.isfunction)
     assert len(methods) > 5
     assert not [name for name, method in methods if inspect.iscoroutinefunction(method)]
-    assert keywords("concurrency_groups", "concurrency_group", "max_concurrency") == []
+    assert keywords("max_concurrency") == []
+    assert set(CONCURRENCY_GROUPS.values()) == {1}
+    groups = {
+        name: getattr(method, "__ray_concurrency_group__", None)
+        for name, method in methods
+        if not name.startswith("_")
+    }
+    assert set(groups.values()) == {None, *CONCURRENCY_GROUPS}
+    # Those that touch a video's state while it is sampled are answered in order, by one thread.
+    computing = {name for name, group in groups.items() if group is None}
+    assert computing == {"begin", "step", "finish", "encode_prompts", "encode_image"}
 
 
 def test_no_actor_or_task_is_repeated_by_ray() -> None:
