@@ -113,6 +113,7 @@ def test_a_film_is_delivered_while_the_next_is_sampled_and_neither_loses_a_bit(
         assert torch.equal(stage.latents(plan), reference.sample(plan, oracle()))
 
 
+@pytest.mark.faults
 def test_a_death_in_company_costs_the_next_film_its_replay_and_the_first_its_company(
     stage: Stage,
 ) -> None:

@@ -97,7 +97,9 @@ def sample_while(gang: Gang, killer: Killer, store: StoreConfig) -> None:
     assert_same_bits(object_store, plan)
 
 
-@pytest.mark.parametrize("step", range(NUM_STEPS))
+@pytest.mark.parametrize(
+    "step", [0, *(pytest.param(step, marks=pytest.mark.faults) for step in range(1, NUM_STEPS))]
+)
 def test_an_actor_killed_at_any_step_costs_its_own_steps_and_not_a_bit(
     gang: Gang, store: StoreConfig, step: int
 ) -> None:

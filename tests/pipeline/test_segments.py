@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.boundary import Boundary, BoundaryOptions
@@ -87,6 +87,7 @@ def test_neighbours_send_exactly_what_is_asked_for(partition: Partition) -> None
             assert set(partition.owned(step, segment)) <= history
 
 
+@settings(max_examples=40)
 @given(partitions())
 def test_windows_see_only_what_is_read_and_cover_what_is_owned(partition: Partition) -> None:
     boundary = partition.boundary

@@ -162,7 +162,14 @@ def session(folders: dict[str, Path]) -> Callable[[str, str], Session]:
     return of
 
 
-TAKEN = [(LAYOUTS[0], name) for name in PROFILES] + [
+SEEN_AT_ONCE = ("resident", "offloaded", "offloaded-tiled")
+TAKEN = [
+    *((LAYOUTS[0], name) for name in SEEN_AT_ONCE),
+    *(
+        pytest.param(LAYOUTS[0], name, marks=pytest.mark.slow)
+        for name in PROFILES
+        if name not in SEEN_AT_ONCE
+    ),
     pytest.param("2.1-i2v", "text-freed", marks=pytest.mark.slow),
     pytest.param("2.2-5b", "offloaded-tiled", marks=pytest.mark.slow),
 ]
@@ -187,7 +194,14 @@ def test_a_profile_takes_what_its_estimate_says(
     assert taken.host_peak <= (1 + TOLERANCE) * estimate.host_bytes
 
 
-@pytest.mark.parametrize("name", [name for name in PROFILES if name != "resident"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in SEEN_AT_ONCE else pytest.mark.slow)
+        for name in PROFILES
+        if name != "resident"
+    ],
+)
 def test_an_exact_profile_changes_no_bit_and_others_little(
     session: Callable[[str, str], Session], name: str
 ) -> None:
