@@ -125,7 +125,8 @@ def test_an_estimate_from_one_render_says_how_long_another_takes(
     tmp_path: Path, ray_cluster: None
 ) -> None:
     """The oracle takes its time for every window, so two cores that others use don't blur it."""
-    config = load_config(overrides=[*SMALL, "engine.gaussian.window_cost_s=0.02"])
+    settings = (*SMALL, "engine.gaussian.window_cost_s=0.02", "gang.actors_per_video=2")
+    config = load_config(overrides=list(settings))
     tonight = write(tmp_path / "b.parquet", [row("long", num_frames=301), row("c", num_frames=161)])
     blind = estimate_manifest(str(tonight), config, num_gpus=2)
     assert blind.pace is None
@@ -148,7 +149,7 @@ def test_an_estimate_from_one_render_says_how_long_another_takes(
         REQUEST,
         manifest=str(tonight),
         output=str(tmp_path / "out"),
-        settings=(*SMALL, "engine.gaussian.window_cost_s=0.02"),
+        settings=settings,
     )
     again = estimate_request(request, num_gpus=2)
     assert (again.num_videos, again.num_skipped, again.gpu_hours) == (0, 2, 0.0)

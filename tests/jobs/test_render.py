@@ -98,7 +98,7 @@ def test_what_is_not_as_the_ledger_says_is_made_again_and_the_rest_left_alone(
     out = tmp_path / "out"
     ids = ("whole", "short", "flipped", "gone", "other")
     manifest = write(tmp_path / "first.parquet", [row(i, num_frames=37) for i in ids])
-    assert run(manifest, out).rendered == list(ids)
+    assert sorted(run(manifest, out).rendered) == sorted(ids)
     films_before = {i: films(out, i)[0] for i in ids}
     bytes_before = {i: films_before[i].read_bytes() for i in ids}
 
@@ -114,7 +114,7 @@ def test_what_is_not_as_the_ledger_says_is_made_again_and_the_rest_left_alone(
 
     summary = run(changed, out, "defaults.retime=true")
     assert summary.skipped == 1
-    assert summary.rendered == ["short", "flipped", "gone", "other", "fast"]
+    assert sorted(summary.rendered) == ["fast", "flipped", "gone", "other", "short"]
     assert films_before["whole"].stat().st_mtime_ns == untouched
     # Same request, same engine, same encoder: the very bytes that were there.
     for video_id in ("short", "flipped", "gone"):
