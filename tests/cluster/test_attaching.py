@@ -36,6 +36,7 @@ def attach(tmp_path: Path, address: str, token: str) -> subprocess.CompletedProc
 
 # Ray tries again for a while before it believes it.
 @pytest.mark.slow
+@pytest.mark.longest
 def test_a_wrong_token_is_named_as_such(ray_cluster: None, tmp_path: Path) -> None:
     address = ray.get_runtime_context().gcs_address
     done = attach(tmp_path, address, "not-the-token-of-this-cluster")

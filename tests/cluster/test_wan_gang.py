@@ -39,7 +39,7 @@ def engine(options: EngineOptions) -> Engine:
 
 
 # Each actor imports diffusers and transformers: two more are worth half a minute.
-@pytest.fixture(scope="module", params=[3, 5])
+@pytest.fixture(scope="module", params=[3, pytest.param(5, marks=pytest.mark.longest)])
 def gang(
     request: pytest.FixtureRequest,
     ray_cluster: None,

@@ -45,7 +45,7 @@ def assert_sampled_once(gang: Gang, notes: Notes, num_segments: int, num_steps: 
     ("victim", "decode"),
     [
         (0, DecodeOptions()),
-        (1, DecodeOptions()),
+        pytest.param(1, DecodeOptions(), marks=pytest.mark.longest),
         pytest.param(0, BY_PIECES, marks=pytest.mark.longest),
         (1, BY_PIECES),
     ],
@@ -95,7 +95,7 @@ def test_an_actor_that_hangs_over_a_piece_is_replaced(ray_cluster: None, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["kill", "suspend"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("suspend", marks=pytest.mark.longest)])
 def test_the_decoder_s_process_stopped_in_mid_upload(
     ray_cluster: None, tmp_path: Path, how: str
 ) -> None:

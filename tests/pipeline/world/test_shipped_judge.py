@@ -48,6 +48,7 @@ def right_answers(judge: Judge, scenes: int) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_it_knows_its_world(judge: Judge):
     assert min(right_answers(judge, 300).values()) >= 297
 
