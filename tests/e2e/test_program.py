@@ -170,6 +170,7 @@ def _downloaded(store: object, key: str, folder: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_a_wan_checkpoint_renders_on_a_cluster_that_runs_already(
     tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

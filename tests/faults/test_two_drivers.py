@@ -50,6 +50,7 @@ def test_in_a_folder(tmp_path: Path, ray_cluster: None) -> None:
 
 @pytest.mark.s3
 @pytest.mark.faults
+@pytest.mark.longest
 def test_in_a_bucket(
     tmp_path: Path, s3_server: S3Server, s3_bucket: str, ray_cluster: None
 ) -> None:
