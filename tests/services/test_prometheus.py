@@ -204,7 +204,7 @@ def test_every_panel_shows_something_of_a_real_render(
         job = Job(
             manifest=str(manifest),
             store=StoreConfig(uri=str(tmp_path / "out")),
-            config=load_config(overrides=list(SMALL)),
+            config=load_config(overrides=[*SMALL, "gang.actors_per_video=2"]),
         )
         progress = Lingering(io.StringIO())
         summary = render(job, progress)
