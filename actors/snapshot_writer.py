@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ class SnapshotWriter:
     def __init__(self, open_store: StoreFactory, prefix: str) -> None:
         self._open_store, self._prefix = open_store, prefix
         self._thread: threading.Thread | None = None
-        self._saved: list[Saved] = []
+        # Its ends are taken by two threads.
+        self._saved: deque[Saved] = deque()
 
     def save(self, sampler: SegmentSampler) -> None:
         """Copy what the sampler owns now and store it while the caller goes on."""
@@ -64,8 +66,7 @@ class SnapshotWriter:
 
     def collect(self) -> tuple[Saved, ...]:
         """What was finished since the last call."""
-        saved, self._saved = self._saved, []
-        return tuple(saved)
+        return tuple(self._saved.popleft() for _ in range(len(self._saved)))
 
     def wait(self, at_most_s: float | None = None) -> None:
         """Return when nothing is being written, or when the time is up."""
