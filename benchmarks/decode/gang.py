@@ -50,7 +50,7 @@ def deliver(duration_s: float, num_pairs: int) -> Delivery:
     options = GangOptions(actors=NUM_ACTORS, threads_per_actor=1)
     with tempfile.TemporaryDirectory() as folder, connected(ClusterOptions(num_cpus=NUM_ACTORS)):
         store = StoreConfig(uri=folder)
-        with Gang(config.engine, options, store, "benchmark") as gang:
+        with Gang.gathered(config.engine, options, store, "benchmark") as gang:
             for turn in range(num_pairs):
                 for is_parallel, times_s in found.seconds.items():
                     take, key = gang.begin(plan), f"videos/decode/{turn}-{is_parallel}.mp4"

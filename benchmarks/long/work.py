@@ -131,7 +131,7 @@ def _measure_gang(job: Job, engine: EngineOptions) -> Outcome:
     with (
         tempfile.TemporaryDirectory() as folder,
         connected(ClusterOptions(num_cpus=job.num_actors)),
-        Gang(engine, options, StoreConfig(uri=folder), "long") as gang,
+        Gang.gathered(engine, options, StoreConfig(uri=folder), "long") as gang,
     ):
         warm_up = gang.begin(plan_of(plan.engine, WARM_UP_S, job.num_steps))
         warm_up.sample(Count())
