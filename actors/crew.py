@@ -18,11 +18,13 @@ import ray
 
 from actors.cluster import cluster_resources
 from actors.failures import RAY_FAILURES, SegmentDiedError, in_short
-from actors.handles import SegmentHandle, close_all, wait_for
+from actors.handles import wait_for
+from actors.loan import borrow
 from actors.nodes import living_nodes
-from actors.placement import node_of_bundles, release, reserve, share_out
+from actors.placement import node_of_bundles, share_out
+from actors.premises import LentPremises, OwnPremises
 from actors.prompt_book import PromptBook
-from actors.seat import Seat
+from actors.terms import Terms
 from actors.watchdog import LearnedLimit
 from pipeline.errors import ClusterError
 
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ray import ObjectRef
-    from ray.util.placement_group import PlacementGroup
 
+    from actors.handles import SegmentHandle
     from actors.placement import GangOptions
+    from actors.premises import Premises
     from pipeline.engines.registry import EngineSource
     from pipeline.stores import StoreFactory
 
@@ -67,26 +70,40 @@ class Crew:
             ClusterError: no room on the cluster, or an actor could not start.
             WeightsError: the engine's weights are missing or damaged.
         """
-        self._engine, self._options, self._store, self._job = engine, options, store, job
-        self._share = share_out(options, cluster_resources())
-        self._group: PlacementGroup | None = reserve(self._share, options.placement_timeout_s)
+        share = share_out(options, cluster_resources())
+        self._terms = Terms(engine=engine, share=share, threads=options.threads_per_actor)
+        self._options, self._is_open = options, True
+        self._premises = _premises(self._terms, options, store, job)
         self._where: dict[int, tuple[str, int]] = {}
-        self.prompts, self.next_epoch = PromptBook(), itertools.count(1).__next__
+        first_epoch = self._premises.first_epoch
+        self.prompts, self.next_epoch = PromptBook(), itertools.count(first_epoch).__next__
         self.load_limit = LearnedLimit(options.load_timeout_s, options.min_step_timeout_s)
-        self._members = {place: self._start(place) for place in range(self._share.num_actors)}
+        self._members: dict[int, SegmentHandle] = {}
         try:
-            self._locate(self._members.values())
+            self._assemble()
         except SegmentDiedError as error:
-            self.close()
+            self.close(keeps=False)
             raise ClusterError(f"no actor could load the engine: {error}") from error
         except BaseException:
-            self.close()
+            self.close(keeps=False)
             raise
+
+    def _assemble(self) -> None:
+        """Whoever is there already, and new ones in the other places.
+
+        Raises:
+            SegmentDiedError: a new one could not load the engine.
+        """
+        self._members |= self._premises.found()
+        self._drop_silent(self._options.min_step_timeout_s, self.places)
+        fresh = {place: self._start(place) for place in self.places if place not in self._members}
+        self._members |= fresh
+        self._locate(fresh.values())
 
     @property
     def places(self) -> range:
         """All places, with and without an actor."""
-        return range(self._share.num_actors)
+        return range(self._terms.share.num_actors)
 
     def handles(self, places: Iterable[int] | None = None) -> list[SegmentHandle]:
         """The actors in these places, in this order; all: in the order of their places."""
@@ -123,13 +140,17 @@ class Crew:
             places: where to look; ``None``: everywhere.
         """
         places = list(self.places if places is None else places)
+        self._drop_silent(limit_s, places)
+        self.refill(MOVE_TIMEOUT_S, places)
+
+    def _drop_silent(self, limit_s: float, places: Iterable[int]) -> None:
+        """End those who do not answer in time, or whose node is gone."""
         answers = {handle.place: handle.identity() for handle in self.handles(places)}
         ray.wait(list(answers.values()), num_returns=len(answers), timeout=limit_s)
         for place, answer in answers.items():
             if not self._has_answered(place, answer):
                 self._members.pop(place).kill()
                 self._where.pop(place, None)
-        self.refill(MOVE_TIMEOUT_S, places)
 
     def refill(self, wait_s: float = 0.0, places: Iterable[int] | None = None) -> None:
         """Start actors in empty places that have room, which Ray may take ``wait_s`` to find."""
@@ -145,37 +166,32 @@ class Crew:
 
     def nodes(self) -> dict[int, str]:
         """The living node of every place that is on one."""
-        if self._group is None:
+        if not self._is_open:
             return {}
-        living = living_nodes()
-        return {
-            place: node for place, node in node_of_bundles(self._group).items() if node in living
-        }
+        living, bundles = living_nodes(), node_of_bundles(self._premises.group)
+        return {place: node for place, node in bundles.items() if node in living}
 
-    def close(self) -> None:
-        """End the actors and give the room back; nothing if that is done already."""
-        group, self._group = self._group, None
-        if group is not None:
-            close_all(self.handles())
+    def close(self, *, keeps: bool = True) -> None:
+        """Be done with the actors and their room; nothing if that is done already.
+
+        Args:
+            keeps: whether ``gang.keep_warm_s`` counts; if not, the actors end whatever they do.
+        """
+        if self._is_open:
+            self._is_open = False
+            self._premises.leave(self.handles(), keeps=keeps)
             self._members.clear()
-            release(group)
 
     def _start(self, place: int) -> SegmentHandle:
-        if (group := self._group) is None:
+        if not self._is_open:
             raise ClusterError("the actors were sent home")
-        return SegmentHandle.start(
-            Seat(self._job, place),
-            group,
-            num_cpus=self._share.num_cpus,
-            num_gpus=self._share.num_gpus,
-            threads=self._options.threads_per_actor,
-            engine=self._engine,
-            store=self._store,
-        )
+        return self._premises.start(place)
 
     def _locate(self, handles: Iterable[SegmentHandle]) -> None:
         """Wait until these have loaded their engines."""
         handles, started_s = list(handles), time.monotonic()
+        if not handles:
+            return
         places = wait_for(
             [handle.identity() for handle in handles],
             timeout_s=self._options.load_timeout_s,
@@ -211,3 +227,17 @@ class Crew:
         """Those of the places whose bundle is on a node that lives."""
         nodes = self.nodes() if places else {}
         return [place for place in places if place in nodes]
+
+
+def _premises(terms: Terms, options: GangOptions, store: StoreFactory, job: str) -> Premises:
+    """The job's own, unless they are to be kept.
+
+    Raises:
+        ClusterError: no room on the cluster.
+        WeightsError: the engine's weights are missing or damaged.
+    """
+    timeout_s = options.placement_timeout_s
+    if options.keep_warm_s == 0:
+        return OwnPremises.taken(terms, store, job, timeout_s=timeout_s)
+    loan = borrow(terms, job, keep_warm_s=options.keep_warm_s, timeout_s=timeout_s)
+    return LentPremises(loan, store, job)

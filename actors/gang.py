@@ -110,8 +110,10 @@ class Gang:
         crew = Crew(engine, options, store, job)
         try:
             yield cls(crew, options, store, job=job, checkpoint=checkpoint)
-        finally:
-            crew.close()
+        except BaseException:
+            crew.close(keeps=False)
+            raise
+        crew.close()
 
     def __len__(self) -> int:
         """Number of actors."""

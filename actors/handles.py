@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from actors.seat import Seat
     from actors.snapshot_writer import Saved
     from actors.step_report import StepReport
+    from actors.terms import Terms
     from actors.usage import ActorUsage
     from pipeline.decode_pieces import Piece
     from pipeline.delivery import Delivered, DeliveryOrder
     from pipeline.encoding.encode_options import EncodeOptions
-    from pipeline.engines.registry import EngineSource
     from pipeline.message import BoundaryMessage
     from pipeline.plan import VideoPlan
     from pipeline.segments import Partition
@@ -83,30 +83,31 @@ class SegmentHandle:
 
     @classmethod
     def start(
-        cls,
-        seat: Seat,
-        group: PlacementGroup,
-        *,
-        num_cpus: float,
-        num_gpus: float,
-        threads: int,
-        engine: EngineSource,
-        store: StoreFactory,
+        cls, seat: Seat, group: PlacementGroup, terms: Terms, store: StoreFactory
     ) -> SegmentHandle:
         """Make the actor in its bundle; it loads its engine while the driver goes on."""
         # Ray's annotations do not know that an actor may have threads.
         remote: Any = ray.remote
         remote_class = remote(concurrency_groups=CONCURRENCY_GROUPS)(SegmentActor)
         actor = remote_class.options(
-            num_cpus=num_cpus,
-            num_gpus=num_gpus,
+            num_cpus=terms.share.num_cpus,
+            num_gpus=terms.share.num_gpus,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy=ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(
                 placement_group=group, placement_group_bundle_index=seat.place
             ),
-        ).remote(engine, threads, store, seat)
+        ).remote(terms.engine, terms.threads, store, seat)
         return cls(actor, seat)
+
+    @property
+    def actor(self) -> Any:
+        """What Ray knows it by."""
+        return self._actor
+
+    def enlist(self, store: StoreFactory) -> ObjectRef[None]:
+        """Have it work for this seat's job from now on."""
+        return self._call("enlist", "enlist", self.seat, store)
 
     def identity(self) -> ObjectRef[tuple[str, int]]:
         """Node id and process id, once the engine is loaded."""

@@ -63,12 +63,8 @@ class ActorMetrics:
 
     def __init__(self, seat: Seat, engine: str) -> None:
         gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        self._tags = {
-            "job_id": seat.job,
-            "engine": engine,
-            "actor": seat.actor,
-            "gpu": ",".join(gpus) or "none",
-        }
+        self._engine, self._gpu = engine, ",".join(gpus) or "none"
+        self._tags: dict[str, str] = {}
         self._busy = Total(
             "nightreel_busy_seconds",
             "Seconds that an actor worked, by activity; the rest of its time it waited.",
@@ -91,6 +87,16 @@ class ActorMetrics:
             tag_keys=("engine",),
         )
         self._step_tags = {"engine": engine}
+        self.move(seat)
+
+    def move(self, seat: Seat) -> None:
+        """Count for this seat from now on."""
+        self._tags = {
+            "job_id": seat.job,
+            "engine": self._engine,
+            "actor": seat.actor,
+            "gpu": self._gpu,
+        }
         for counter in (self._steps, self._bytes, self._wait, self._frames):
             counter.begin(self._tags)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ray.util.placement_group import (
     PlacementGroup,
@@ -15,6 +16,12 @@ from ray.util.placement_group import (
 
 from actors.cluster import available_resources
 from pipeline.errors import ClusterError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Between two slices of a wait for room, those who hold what they don't need are asked to leave.
+_SLICE_S: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +38,9 @@ class GangOptions:
         last
             bits of a matrix product may depend on it, and a video must not.
         steps_ahead: steps that are queued on an actor beyond the one that it computes, 1 or 2.
+        keep_warm_s: how long actors stay on the cluster with their engine loaded after the job, for
+            the next one that has the same engine and needs as many. They go at once if anybody else
+            needs their room.
         placement_timeout_s: how long to wait for room on the cluster.
         load_timeout_s: how long an actor may take to load its engine; once some have loaded theirs,
             ten times what they took if that is less.
@@ -47,6 +57,7 @@ class GangOptions:
     gpus_per_actor: float = 1.0
     threads_per_actor: int = 1
     steps_ahead: int = 2
+    keep_warm_s: float = 0.0
     placement_timeout_s: float = 600.0
     load_timeout_s: float = 1800.0
     step_timeout_s: float = 3600.0
@@ -75,6 +86,8 @@ class GangOptions:
             )
         if self.steps_ahead not in {1, 2}:
             raise ConfigError(f"gang.steps_ahead = {self.steps_ahead}: expected 1 or 2")
+        if not 0 <= self.keep_warm_s < math.inf:
+            raise ConfigError(f"gang.keep_warm_s = {self.keep_warm_s}: expected 0 or more")
         for name in ("max_deaths", "max_returns"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"gang.{name} = {getattr(self, name)}: expected at least 1")
@@ -120,23 +133,38 @@ def share_out(options: GangOptions, resources: dict[str, float]) -> Share:
     return Share(count, min(1.0, _rounded(cpus / count)), 0.0)
 
 
-def reserve(share: Share, timeout_s: float) -> PlacementGroup:
+def reserve(share: Share, timeout_s: float, make_room: Callable[[], None]) -> PlacementGroup:
     """Reserve the room for a gang, as close together as it can be.
+
+    Args:
+        share: how many bundles, of what.
+        timeout_s: how long to wait.
+        make_room: asks those to leave who hold room that they don't need; called now and then.
 
     Raises:
         ClusterError: there is no room within the time, with what was asked for and what is free.
     """
-    bundle = {"CPU": share.num_cpus}
-    if share.num_gpus:
-        bundle["GPU"] = share.num_gpus
-    group: PlacementGroup = placement_group([bundle] * share.num_actors, strategy="PACK")
+    group, end_s = requested(share), time.monotonic() + timeout_s
     # Ray cuts a fraction of a second off.
-    if group.wait(timeout_seconds=math.ceil(timeout_s)):
-        return group
-    remove_placement_group(group)
-    raise ClusterError(
-        f"no room for {share.num_actors} actors of {bundle} within {timeout_s:g} s; free now: "
-        f"{available_resources()}"
+    while not group.wait(timeout_seconds=_SLICE_S):
+        if time.monotonic() >= end_s:
+            remove_placement_group(group)
+            raise no_room(share, timeout_s)
+        make_room()
+    return group
+
+
+def requested(share: Share) -> PlacementGroup:
+    """A placement group that Ray looks for room for."""
+    group: PlacementGroup = placement_group([_bundle(share)] * share.num_actors, strategy="PACK")
+    return group
+
+
+def no_room(share: Share, timeout_s: float) -> ClusterError:
+    """There was none, with what was asked for and what is free."""
+    return ClusterError(
+        f"no room for {share.num_actors} actors of {_bundle(share)} within {timeout_s:g} s; free "
+        f"now: {available_resources()}"
     )
 
 
@@ -149,6 +177,11 @@ def node_of_bundles(group: PlacementGroup) -> dict[int, str]:
 def release(group: PlacementGroup) -> None:
     """Give the room back."""
     remove_placement_group(group)
+
+
+def _bundle(share: Share) -> dict[str, float]:
+    bundle = {"CPU": share.num_cpus}
+    return {**bundle, "GPU": share.num_gpus} if share.num_gpus else bundle
 
 
 def _rounded(share: float) -> float:

@@ -119,6 +119,14 @@ class SegmentActor:
         """How it has spent its time."""
         return ActorUsage(model_s=self._engine.computed_s, turnovers_s=self._turnovers.taken_s)
 
+    @ray.method(concurrency_group="control")
+    def enlist(self, seat: Seat, store: StoreFactory) -> None:
+        """Work for another job from now on; of the last one's videos nothing is left."""
+        self._leave(None)
+        self._seat, self._open_store = seat, store
+        self._log, self._turnovers = WorkerLog(seat), Turnovers()
+        self._metrics.move(seat)
+
     def encode_prompts(
         self, prompts: Sequence[str]
     ) -> NDArray[np.float32] | tuple[NDArray[np.float32], ...]:

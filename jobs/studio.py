@@ -53,7 +53,7 @@ class Studio:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.dismiss()
+        self.dismiss(keeps=True)
         self._cluster.close()
 
     def gather(self, config: JobConfig | None = None) -> dict[int, str]:
@@ -108,9 +108,13 @@ class Studio:
         if profile is not None and profile.is_exact:
             self._config = config
 
-    def dismiss(self) -> None:
-        """Send the actors home; nothing if that is done already."""
+    def dismiss(self, *, keeps: bool = False) -> None:
+        """Send the actors home, whatever they do; nothing if that is done already.
+
+        Args:
+            keeps: they do nothing, and ``gang.keep_warm_s`` counts.
+        """
         with self._lock:
             crew, self._crew = self._crew, None
         if crew is not None:
-            crew.close()
+            crew.close(keeps=keeps)
