@@ -129,7 +129,9 @@ class LentPremises:
         try:
             return self._enlisted(self.loan.start(place, self.store), place)
         except SegmentDiedError as error:
-            raise ClusterError(f"the steward of the actors is gone, and they with it: {error}") from error
+            raise ClusterError(
+                f"the steward of the actors is gone, and they with it: {error}"
+            ) from error
 
     def _enlisted(self, actor: Any, place: int) -> SegmentHandle:
         handle = SegmentHandle(actor, Seat(self.job, place))
