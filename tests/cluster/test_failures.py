@@ -10,6 +10,7 @@ import pytest
 import ray
 import torch
 
+from actors import loan
 from actors.cluster import available_resources, cluster_resources
 from actors.failures import SegmentDiedError
 from actors.handles import wait_for
@@ -158,7 +159,7 @@ def test_more_room_than_the_cluster_has_is_asked_for_in_vain(
     ray_cluster: None, tmp_path: Path
 ) -> None:
     store = StoreConfig(uri=str(tmp_path))
-    group = reserve(Share(num_actors=1, num_cpus=3.0, num_gpus=0.0), 30.0)
+    group = reserve(Share(num_actors=1, num_cpus=3.0, num_gpus=0.0), 30.0, loan.make_room)
     try:
         wanted = pytest.raises(ClusterError, match=r"no room for 2 .* within 0.5 s; free")
         with wanted, gang_of(2, store, placement_timeout_s=0.5):
