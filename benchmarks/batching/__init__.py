@@ -1,0 +1,1 @@
+"""Windows of several videos in one forward. ``python -m benchmarks.batching``."""
