@@ -75,6 +75,7 @@ bench: $(VENV)/.installed-dev  ## Run the benchmarks; each writes its table to i
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.long
+	$(BIN)/python -m benchmarks.batching
 
 FAULTS ?= 40
 SEED   ?= 0
