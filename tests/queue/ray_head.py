@@ -134,6 +134,11 @@ class RayHead:
         titles = [_title(process) for process in self.processes()]
         return [t for t in titles if t.startswith("ray::") and any(x in t for x in ACTORS)]
 
+    def actor_pids(self) -> set[int]:
+        """Processes of the segment actors that do nothing just now."""
+        found = self.processes()
+        return {p.pid for p in found if _title(p).startswith("ray::SegmentActor")}
+
     def _await_dashboard(self) -> None:
         end_s = time.monotonic() + TIMEOUT_S
         # The Jobs API comes a moment after the dashboard itself.

@@ -294,3 +294,18 @@ def test_code_is_sent_along_to_a_cluster_that_has_another_release(night: Night) 
     # Where Ray unpacked it, and neither the release that was sent nor the cluster's own.
     assert not facts["code"].startswith((str(release), str(ROOT)))
     assert len(list((night.folder / "shipped").glob("videos/first/*.mp4"))) == 1
+
+
+@pytest.mark.longest
+def test_a_job_finds_the_actors_of_the_job_before_warm(night: Night, calm: str) -> None:
+    kept = []
+    for name in ("warm-1", "warm-2"):
+        night.nightreel("watch", night.submit(name, "gang.keep_warm_s=60"))
+        night.assert_same_films(name, calm)
+        kept.append(night.head.actor_pids())
+    assert len(kept[0]) == 2
+    assert kept[1] == kept[0]
+    # A job without the setting needs the room, and leaves nobody.
+    night.nightreel("watch", night.submit("cold"))
+    night.assert_same_films("cold", calm)
+    night.wait(lambda: not night.head.actor_pids(), "end of the actors")
