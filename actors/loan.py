@@ -16,6 +16,7 @@ from ray.util import list_named_actors
 from actors.handles import CLOSE_TIMEOUT_S, wait_for
 from actors.placement import no_room
 from actors.steward import PREFIX, Lent, Steward
+from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,7 +106,7 @@ def borrow(terms: Terms, job: str, *, keep_warm_s: float, timeout_s: float) -> L
         timeout_s: how long to wait for room.
 
     Raises:
-        ClusterError: there is no room within the time.
+        ClusterError: there is no room within the time, or no steward can be started.
         WeightsError, StoreError: the engine's files can't be read.
     """
     digest, borrower = terms.digest(), f"{job}-{secrets.token_hex(4)}"
@@ -114,11 +115,17 @@ def borrow(terms: Terms, job: str, *, keep_warm_s: float, timeout_s: float) -> L
     end_s = time.monotonic() + timeout_s
     while True:
         for other in _stewards(alike, besides=name):
-            if (loan := _loan(other, borrower, other.lend, borrower)) is not None:
-                _dismiss(mine)
-                return loan
+            # It may just have ended.
+            with suppress(exceptions.ActorDiedError):
+                if (loan := _loan(other, borrower, other.lend, borrower)) is not None:
+                    _dismiss(mine)
+                    return loan
         mine = mine or _appointed(name, terms, keep_warm_s, borrower)
-        if (loan := _loan(mine, borrower, mine.reserved, borrower, SLICE_S)) is not None:
+        try:
+            loan = _loan(mine, borrower, mine.reserved, borrower, SLICE_S)
+        except exceptions.ActorDiedError as error:
+            raise ClusterError(f"the steward of the actors could not start: {error}") from error
+        if loan is not None:
             return loan
         if time.monotonic() >= end_s:
             _dismiss(mine)
@@ -164,11 +171,15 @@ def _stewards(prefix: str, besides: str = "") -> Iterator[Any]:
 
 
 def _loan(steward: Any, borrower: str, method: Any, *arguments: Any) -> Loan | None:
-    """What a steward lends, if it lives, has room, and nobody else has it."""
+    """What a steward lends, if it answers, has room, and nobody else has it.
+
+    Raises:
+        ActorDiedError: it does not live any more.
+    """
     ref = method.options(name="lend").remote(*arguments)
     try:
         lent: Lent | None = ray.get(ref, timeout=ANSWER_TIMEOUT_S)
-    except exceptions.RayError:
+    except (exceptions.GetTimeoutError, exceptions.ActorUnavailableError):
         return None
     if lent is None:
         return None
