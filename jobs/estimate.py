@@ -1,8 +1,8 @@
 """What a manifest will take: frames, windows, GPU-hours, time, storage. Pure functions.
 
-Videos are rendered one after another, each by a gang that holds all its GPUs from its first step to
-the end of its upload. A step takes as long as its slowest segment: windows are counted for each
-segment and step, and the largest count is what a step waits for.
+Windows are counted for each segment and step, and the largest count is what a step waits for. How
+many actors a video has, and when, is the planner's choice (``simulated_job``); a job holds all its
+GPUs from its first step to the end of its last upload.
 
 What is not in it: loading the engine, waiting for room on the cluster, failures.
 """
@@ -16,8 +16,7 @@ from pipeline.errors import UserError
 from pipeline.segments import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from jobs.simulated_job import SimulatedJob
     from pipeline.plan import VideoPlan
     from storage.job_request import JobRequest
 
@@ -74,11 +73,14 @@ class Estimate:
         num_videos: to be rendered; those that are there already and bad rows are not counted.
         num_skipped, num_rejected: videos that are there already; rows that can't be rendered.
         num_frames, duration_s: of all films.
-        num_segments: over all videos, at this number of GPUs.
+        num_segments: over all videos, on the gangs that the planner gives them.
         num_windows: windows over all steps; a guided one counts once.
         num_gpus: that are held; CPU cores where the hardware is ``cpu``.
         makespan_s, gpu_hours: from the first step to the last upload, and what is held meanwhile;
             ``None`` without a pace.
+        makespan_bound_s: what no plan beats on these GPUs.
+        longest_id, longest_s: the video that takes longest by itself, and how long it does.
+        num_late: videos that end after their deadlines if the job starts now.
         busy_gpu_hours: of these, in which the model computes.
         storage_bytes: of the films that remain.
         pace: what times and sizes are computed from, if anything.
@@ -93,6 +95,10 @@ class Estimate:
     num_windows: int
     num_gpus: float
     makespan_s: float | None
+    makespan_bound_s: float | None
+    longest_id: str
+    longest_s: float | None
+    num_late: int | None
     gpu_hours: float | None
     busy_gpu_hours: float | None
     storage_bytes: int | None
@@ -129,42 +135,27 @@ def window_cost(plan: VideoPlan) -> int:
     return length * height * width * (2 if plan.is_guided else 1)
 
 
-def estimate(
-    works: Iterable[VideoWork],
-    pace: Pace | None,
-    *,
-    num_gpus: float,
-    num_skipped: int = 0,
-    num_rejected: int = 0,
-) -> Estimate:
-    """Add up what videos take that are rendered one after another on ``num_gpus``."""
-    num_videos = num_frames = num_segments = num_windows = num_pixels = 0
-    duration_s = busy_cost = critical_cost = 0.0
-    for work in works:
-        num_videos += 1
-        num_frames += work.num_frames
-        num_pixels += work.num_pixels
-        duration_s += work.duration_s
-        num_segments += work.num_segments
-        num_windows += work.num_windows
-        busy_cost += work.num_windows * work.window_cost
-        critical_cost += work.num_critical_windows * work.window_cost
-    makespan_s = busy_s = None
-    if pace is not None:
-        busy_s = busy_cost * pace.window_s_per_cost
-        makespan_s = critical_cost * pace.window_s_per_cost + num_pixels * pace.tail_s_per_pixel
+def estimate(job: SimulatedJob, pace: Pace | None, *, num_gpus: float) -> Estimate:
+    """Add up what a job's videos take, while it holds ``num_gpus`` from its start to its end."""
+    works, makespan_s = job.works.items(), job.makespan_s
+    num_pixels = sum(count * work.num_pixels for work, count in works)
+    cost = sum(count * work.num_windows * work.window_cost for work, count in works)
     return Estimate(
-        num_videos=num_videos,
-        num_skipped=num_skipped,
-        num_rejected=num_rejected,
-        num_frames=num_frames,
-        duration_s=duration_s,
-        num_segments=num_segments,
-        num_windows=num_windows,
+        num_videos=sum(count for _, count in works),
+        num_skipped=0,
+        num_rejected=0,
+        num_frames=sum(count * work.num_frames for work, count in works),
+        duration_s=sum(count * work.duration_s for work, count in works),
+        num_segments=sum(count * work.num_segments for work, count in works),
+        num_windows=sum(count * work.num_windows for work, count in works),
         num_gpus=num_gpus,
-        makespan_s=makespan_s,
-        gpu_hours=None if makespan_s is None else makespan_s * num_gpus / 3600,
-        busy_gpu_hours=None if busy_s is None else busy_s / 3600,
+        makespan_s=None if pace is None else makespan_s,
+        makespan_bound_s=None if pace is None else job.bound_s,
+        longest_id=job.longest_id,
+        longest_s=None if pace is None else job.longest_s,
+        num_late=None if pace is None else job.num_late,
+        gpu_hours=None if pace is None else makespan_s * num_gpus / 3600,
+        busy_gpu_hours=None if pace is None else cost * pace.window_s_per_cost / 3600,
         storage_bytes=None if pace is None else round(num_pixels * pace.bytes_per_pixel),
         pace=pace,
     )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
     from jobs.estimate import Estimate
     from jobs.prices import Cost
+
+# A video that alone takes so much of the time is named.
+_SHARE_OF_LONGEST: Final = 0.9
 
 
 def estimate(
@@ -80,9 +83,18 @@ def lines(found: Estimate, cost: Cost | None) -> list[str]:
     unit = "cores" if pace.hardware == "cpu" else "GPUs"
     hours = "core-hours" if pace.hardware == "cpu" else "GPU-hours"
     assert found.makespan_s is not None
+    assert found.makespan_bound_s is not None
+    assert found.longest_s is not None
     assert found.storage_bytes is not None
     text += [
-        f"time        {clock_text(found.makespan_s)} on {found.num_gpus:g} {unit}",
+        f"time        {clock_text(found.makespan_s)} on {found.num_gpus:g} {unit}, to the last "
+        f"upload's end; no plan beats {clock_text(found.makespan_bound_s)}"
+    ]
+    if found.num_videos > 1 and found.longest_s >= _SHARE_OF_LONGEST * found.makespan_s:
+        text += [f"longest     {clock_text(found.longest_s)}: '{found.longest_id}' by itself"]
+    if found.num_late:
+        text += [f"late        {found.num_late} videos end after their deadlines, if it starts now"]
+    text += [
         f"{hours:11} {found.gpu_hours:.3g}, of which {found.busy_gpu_hours:.3g} in the model",
         f"storage     {found.storage_bytes / 1e6:.1f} MB",
     ]

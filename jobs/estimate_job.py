@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.config import load_config
 from jobs.engine_source import engine_spec
-from jobs.estimate import VideoWork, estimate, work_of
+from jobs.estimate import estimate
 from jobs.measured_pace import pace_for
+from jobs.planned_work import PlannedWork
+from jobs.simulated_job import simulate_job
 from jobs.triage import AlreadyThere, ToRender, Triage
+from jobs.turns import in_turn
 from storage.ledger import Ledger
 from storage.manifest import Manifest
 from storage.open import open_store
@@ -18,7 +22,7 @@ from storage.rejected import Rejection
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jobs.estimate import Estimate
+    from jobs.estimate import Estimate, Pace
     from jobs.settings import JobConfig
     from pipeline.plan import VideoPlan
     from storage.job_request import JobRequest
@@ -44,30 +48,28 @@ def estimate_manifest(
         hardware: take only what was measured on this.
 
     Raises:
-        UserError: the manifest or the engine can't be read.
+        UserError: the manifest or the engine can't be read, or there are too few GPUs for a gang.
         StoreError: a store refused.
     """
     engine = engine_spec(config)
     stores = [open_store(uri, s3=config.store) for uri in (*([output] if output else []), *sources)]
     ledger = Ledger(stores[0]) if output else None
-    rows = Triage(config, engine, ledger).rows(Manifest.open(manifest, s3=config.store))
-    num_actors = _num_actors(config, num_gpus)
+    rows = Triage(config, engine, ledger).each(in_turn(Manifest.open(manifest, s3=config.store)))
     counts = {AlreadyThere: 0, Rejection: 0}
 
-    def works() -> Iterator[VideoWork]:
-        known: dict[object, VideoWork] = {}
+    def plans() -> Iterator[VideoPlan]:
         for row in rows:
             if isinstance(row, ToRender):
-                yield _counted(row.plan, num_actors, known)
+                yield row.plan
             elif isinstance(row, AlreadyThere):
                 counts[AlreadyThere] += 1
             else:
                 counts[Rejection] += 1
 
+    pace, num_actors = pace_for(config, engine, stores, hardware), _num_actors(config, num_gpus)
+    job = simulate_job(plans(), _work(config, pace), num_actors)
     held_gpus = num_actors * config.gang.gpus_per_actor
-    found = estimate(
-        works(), pace_for(config, engine, stores, hardware), num_gpus=min(num_gpus, held_gpus)
-    )
+    found = estimate(job, pace, num_gpus=min(num_gpus, held_gpus))
     return replace(found, num_skipped=counts[AlreadyThere], num_rejected=counts[Rejection])
 
 
@@ -86,13 +88,8 @@ def _num_actors(config: JobConfig, num_gpus: int) -> int:
     return room if config.gang.actors == "auto" else min(config.gang.actors, room)
 
 
-def _counted(plan: VideoPlan, num_actors: int, known: dict[object, VideoWork]) -> VideoWork:
-    """Videos of one length and size take the same: they are counted once."""
-    request = plan.request
-    kind = (
-        *(request.num_frames, request.fps, request.width, request.height),
-        *(request.num_inference_steps, plan.is_guided),
-    )
-    if kind not in known:
-        known[kind] = work_of(plan, num_actors)
-    return known[kind]
+def _work(config: JobConfig, pace: Pace | None) -> PlannedWork:
+    """As a driver would have it that began now; its clock stands at 0."""
+    wanted, now_s = config.gang.actors_per_video, time.time()
+    gang = None if wanted == "auto" else wanted
+    return PlannedWork(pace, lambda: now_s, lambda: 0.0, gang)

@@ -55,6 +55,11 @@ class PlannedWork:
             deadline_s=deadline_s,
         )
 
+    def tail_s(self, plan: VideoPlan) -> float:
+        """Seconds from the last step to the end of the upload, with an actor to itself."""
+        per_pixel_s = self.pace.tail_s_per_pixel if self.pace else _UNKNOWN_TAIL_S_PER_PIXEL
+        return _num_pixels(plan) * per_pixel_s
+
     def _work(self, plan: VideoPlan) -> Work:
         """What a video takes; its delivery is shared out over its windows.
 
@@ -62,15 +67,11 @@ class PlannedWork:
         little more slowly. So it costs its actors' time, and no turn.
         """
         request = plan.request
-        num_pixels = request.num_frames * request.width * request.height
-        kind = plan.num_latent_frames, plan.num_steps, window_cost(plan), num_pixels
+        kind = plan.num_latent_frames, plan.num_steps, window_cost(plan), _num_pixels(plan)
         if kind not in self._known:
-            pace = self.pace
-            tail_s = num_pixels * (pace.tail_s_per_pixel if pace else _UNKNOWN_TAIL_S_PER_PIXEL)
-            per_cost_s = pace.window_s_per_cost if pace else _UNKNOWN_WINDOW_S_PER_COST
-            window_s = window_cost(plan) * per_cost_s
-            bare = work_of(plan.boundary, plan.num_steps, window_s=window_s, decode_s=0.0)
-            window_s += tail_s / (bare.num_windows * bare.num_steps)
+            per_cost_s = self.pace.window_s_per_cost if self.pace else _UNKNOWN_WINDOW_S_PER_COST
+            counted = work_of(plan.boundary, plan.num_steps, window_s=1.0, decode_s=0.0)
+            window_s = window_cost(plan) * per_cost_s + self.tail_s(plan) / counted.gpu_s
             self._known[kind] = work_of(
                 plan.boundary,
                 plan.num_steps,
@@ -81,3 +82,9 @@ class PlannedWork:
                 kind=f"{request.width}x{request.height}",
             )
         return self._known[kind]
+
+
+def _num_pixels(plan: VideoPlan) -> int:
+    """Of the finished film, all frames together."""
+    request = plan.request
+    return request.num_frames * request.width * request.height

@@ -18,6 +18,7 @@ from jobs.floor import Floor
 from jobs.planned_work import PlannedWork
 from jobs.triage import ToRender
 from pipeline.errors import PausedError
+from pipeline.planning.read_ahead import LOOK_AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from jobs.triage import Triaged
     from pipeline.planning.task import VideoTask
 
-# Videos among which the planner chooses; each with its plan, and its image if it has one.
-LOOK_AHEAD: Final = 64
 # Places that nodes took with them may be found elsewhere; one looks so often.
 LOOK_AROUND_S: Final = 10.0
 # For threads that are told to end: a store that doesn't answer may hold one up.

@@ -21,6 +21,7 @@ from benchmarks.readme import write_section
 from jobs.config import load_config
 from jobs.desk import Desk
 from jobs.engine_source import engine_spec
+from jobs.estimate_job import estimate_manifest
 from jobs.measured_pace import pace_for
 from jobs.orders import Orders
 from jobs.progress_fan import ProgressFan
@@ -53,12 +54,15 @@ class Fleet:
         usage: of every actor, from the first step to the last video's end.
         duration_s: of that.
         film_s: of all videos.
+        estimated_s: what ``nightreel estimate`` makes of the same manifest, by the pace of these
+            videos.
     """
 
     times: Times
     usage: list[ActorUsage]
     duration_s: float
     film_s: float
+    estimated_s: float
 
     @property
     def share(self) -> float:
@@ -96,7 +100,17 @@ def run(num_videos: int, *settings: str) -> Fleet:
             shift.see_to(triage.rows(Manifest.open(job.manifest)))
             ended_s, usage = time.perf_counter(), studio.gang().usage()
         assert len(summary.rendered) == num_videos, summary
-    return Fleet(times, usage, ended_s - min(times.sampling_s.values()), film_s)
+        estimated_s = _estimated_s(job, len(usage))
+    return Fleet(times, usage, ended_s - min(times.sampling_s.values()), film_s, estimated_s)
+
+
+def _estimated_s(job: Job, num_actors: int) -> float:
+    """What the whole manifest would take, by the pace of what was just rendered of it."""
+    found = estimate_manifest(
+        job.manifest, job.config, num_gpus=num_actors, sources=[job.store.uri]
+    )
+    assert found.makespan_s is not None
+    return found.makespan_s
 
 
 def table(got: Fleet) -> str:
@@ -109,6 +123,7 @@ def table(got: Fleet) -> str:
     rows = [
         ("videos, film", f"{len(videos)}, {got.film_s:.0f} s"),
         ("from the first step to the last film's end", f"{got.duration_s:.1f} s"),
+        ("estimated by these videos' pace", f"{got.estimated_s:.1f} s"),
         ("videos on one actor, on all", f"{alone}, {len(videos) - alone}"),
         ("time in the model, by actor", shares),
         ("last step of a video to first of the next: median", f"{1e3 * _mid(turnovers_s):.0f} ms"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pipeline.planning.pace import Paces
     from pipeline.planning.releases import Releases
     from pipeline.planning.task import VideoTask, Work
+
+# Who is late by a rounding error is in time.
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class GangChoice:
 
     def _first_within(self, work: Work, fitting: Sequence[int], limit_s: float) -> int:
         """The smallest gang that takes so long at most, or else the largest."""
+        limit_s *= 1 + _ROUNDING
         return next(
             (index for index in fitting if self._all_s(work, index) <= limit_s), fitting[-1]
         )

@@ -25,14 +25,14 @@ class Releases:
 
     def expect(self, assignment: Assignment) -> None:
         """One more runs."""
+        self._drop_ended()
         if len(assignment.gpus) > 1:
             self._push(assignment.sampled_s, assignment, is_end=False)
         self._push(assignment.end_s, assignment, is_end=True)
 
     def __iter__(self) -> Iterator[tuple[float, Sequence[Gpu]]]:
         """Times and GPUs. A heap is walked from its top, so the first few cost little."""
-        while self._heap and not self._given_back(0):
-            heapq.heappop(self._heap)
+        self._drop_ended()
         seen = [(self._heap[0][:2], 0)] if self._heap else []
         while seen:
             (at_s, _), place = heapq.heappop(seen)
@@ -42,6 +42,10 @@ class Releases:
             for below in (2 * place + 1, 2 * place + 2):
                 if below < len(self._heap):
                     heapq.heappush(seen, (self._heap[below][:2], below))
+
+    def _drop_ended(self) -> None:
+        while self._heap and not self._given_back(0):
+            heapq.heappop(self._heap)
 
     def _given_back(self, place: int) -> Sequence[Gpu]:
         _, _, assignment, is_end = self._heap[place]

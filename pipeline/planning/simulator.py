@@ -53,7 +53,7 @@ class Night:
 
     Attributes:
         makespan_s: until the last video was delivered.
-        ended_s: when each video was, in the order in which they were.
+        ended_s: when each video was, in the order in which they were; empty if somebody is told.
         held_gpu_s: GPU-seconds that videos held GPUs for.
         num_process_deaths, num_node_losses, num_broken_gangs: how often.
         log: every assignment, in order, if asked for.
@@ -82,6 +82,7 @@ def simulate(
     faults: Faults | None = None,
     actual: Callable[[VideoTask], float] = exactly,
     keeps_log: bool = False,
+    on_end: Callable[[Assignment, float], None] | None = None,
 ) -> Night:
     """Let a scheduler render a manifest on a fleet, both there from the start.
 
@@ -92,11 +93,13 @@ def simulate(
         faults: what goes wrong; ``None``: nothing.
         actual: by what factor a video takes longer than estimated.
         keeps_log: whether to keep every assignment.
+        on_end: told of each video that is delivered, and when: a night of any length then needs
+            no memory.
 
     Raises:
         ValueError: a video fits no gang of the fleet.
     """
-    run = _Run(scheduler, faults or Faults(), actual, keeps_log)
+    run = _Run(scheduler, faults or Faults(), actual, on_end, keeps_log=keeps_log)
     for node in nodes:
         run.join(node)
     scheduler.submit(tasks)
@@ -114,10 +117,12 @@ class _Run:
         scheduler: Scheduler,
         faults: Faults,
         actual: Callable[[VideoTask], float],
+        on_end: Callable[[Assignment, float], None] | None,
+        *,
         keeps_log: bool,
     ) -> None:
         self.scheduler, self.faults, self.actual = scheduler, faults, actual
-        self.keeps_log = keeps_log
+        self.on_end, self.keeps_log = on_end, keeps_log
         self.rng = random.Random(faults.seed)  # noqa: S311 - chance, not secrets
         self.night = Night()
         self.now_s = 0.0
@@ -145,7 +150,6 @@ class _Run:
                 _, _, happening, subject = heapq.heappop(self.events)
                 self._happens(happening, subject)
             self._start()
-        self.night.makespan_s = max(self.night.ended_s.values(), default=0.0)
         return self.night
 
     def _happens(self, happening: Happening, subject: _Real | Node) -> None:
@@ -183,7 +187,11 @@ class _Run:
 
     def _finished(self, real: _Real) -> None:
         self._ended(real)
-        self.night.ended_s[real.id] = self.now_s
+        self.night.makespan_s = self.now_s
+        if self.on_end is None:
+            self.night.ended_s[real.id] = self.now_s
+        else:
+            self.on_end(real.assignment, self.now_s)
         self.scheduler.finished(real.id, self.now_s)
 
     def _lose(self, node: Node) -> None:

@@ -44,7 +44,8 @@ def test_what_the_table_says(
         times.frame_s[video], times.finished_s[video] = begun_s + 2.0, begun_s + 3.0
         times.num_segments[video] = 1 + (video == "c")
     usage = [ActorUsage(model_s=model_s, turnovers_s=(turnover_s,))] * 2
-    said = table(Fleet(times, usage, 10.0, 12.0))
+    said = table(Fleet(times, usage, 10.0, 12.0, 11.5))
+    assert "| estimated by these videos' pace | 11.5 s |" in said
     assert f"| time in the model, by actor | {share}, {share} |" in said
     assert "| videos on one actor, on all | 2, 1 |" in said
     assert "| cold: nothing runs, to the first frame | 12.0 s |" in said

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.fleet.times import Times
 from jobs.cli import app
 from jobs.config import load_config
 from jobs.demo import write_manifest
 from jobs.estimate import Estimate, Pace, VideoWork, estimate, refuse_if_above
+from jobs.estimate_cli import lines
 from jobs.estimate_job import estimate_manifest, estimate_request
 from jobs.measured_pace import pace_for
 from jobs.prices import Cost, cost_of, read_prices
-from jobs.progress_log import LogProgress
 from jobs.render import Job, render
+from jobs.simulated_job import SimulatedJob
 from pipeline.engines.registry import read_spec
 from pipeline.errors import ConfigError, UserError
 from storage.job_request import JobRequest
@@ -45,29 +47,43 @@ WORK = VideoWork(
     num_critical_windows=600,
     window_cost=3,
 )
+ONE = SimulatedJob(Counter({WORK: 1}), 1000.0, 900.0, "epic", 800.0)
+TWO = replace(ONE, works=Counter({WORK: 2}))
 REQUEST = JobRequest(id="a", manifest="m", output="o", owner="ada", submitted_at="now")
 
 
 def test_what_adds_up() -> None:
-    found = estimate([WORK, WORK], PACE, num_gpus=2)
+    found = estimate(TWO, PACE, num_gpus=2)
     assert (found.num_videos, found.num_frames, found.num_segments) == (2, 200, 4)
-    assert found.makespan_s == 2 * (600 * 3 * 0.5 + 100)
-    assert found.gpu_hours == 2 * found.makespan_s / 3600
+    assert (found.makespan_s, found.makespan_bound_s) == (1000.0, 900.0)
+    assert (found.longest_id, found.longest_s) == ("epic", 800.0)
+    assert found.gpu_hours == 2 * 1000.0 / 3600
     assert found.busy_gpu_hours == 2 * 1000 * 3 * 0.5 / 3600
     assert found.storage_bytes == 50_000
 
 
 def test_without_a_pace_there_are_counts_and_no_times() -> None:
-    found = estimate([WORK], None, num_gpus=1)
+    found = estimate(ONE, None, num_gpus=1)
     assert found.num_windows == 1000
     assert (found.makespan_s, found.gpu_hours, found.storage_bytes) == (None, None, None)
+    assert (found.makespan_bound_s, found.longest_s) == (None, None)
+
+
+def test_a_video_that_all_else_waits_for_is_named() -> None:
+    quiet = "".join(lines(estimate(TWO, PACE, num_gpus=2), None))
+    assert "longest" not in quiet
+    assert "late" not in quiet
+    said = lines(estimate(replace(TWO, longest_s=950.0, num_late=3), PACE, num_gpus=2), None)
+    assert "time        16:40 on 2 GPUs, to the last upload's end; no plan beats 15:00" in said
+    assert "longest     15:50: 'epic' by itself" in said
+    assert "late        3 videos end after their deadlines, if it starts now" in said
 
 
 def test_a_cap_refuses_what_is_estimated_above_it() -> None:
-    found = replace(estimate([WORK], PACE, num_gpus=2), gpu_hours=3.0)
+    found = replace(estimate(ONE, PACE, num_gpus=2), gpu_hours=3.0)
     refuse_if_above(REQUEST, found)
     refuse_if_above(replace(REQUEST, max_gpu_hours=3.0), found)
-    refuse_if_above(replace(REQUEST, max_gpu_hours=1.0), estimate([WORK], None, num_gpus=2))
+    refuse_if_above(replace(REQUEST, max_gpu_hours=1.0), estimate(ONE, None, num_gpus=2))
     with pytest.raises(UserError, match=r"3\.00 GPU-hours \(measured\), above its cap of 2\.5"):
         refuse_if_above(replace(REQUEST, max_gpu_hours=2.5), found)
 
@@ -75,7 +91,7 @@ def test_a_cap_refuses_what_is_estimated_above_it() -> None:
 def test_prices(tmp_path: Path) -> None:
     table = tmp_path / "prices.yaml"
     table.write_text("currency: EUR\ngpu_hour:\n  h100: 2.5\nstorage_gb_month: 0.02\n")
-    found = replace(estimate([WORK], PACE, num_gpus=2), gpu_hours=4.0, storage_bytes=5 * 10**9)
+    found = replace(estimate(ONE, PACE, num_gpus=2), gpu_hours=4.0, storage_bytes=5 * 10**9)
     assert cost_of(found, read_prices(table)) == Cost(10.0, 0.1, "EUR")
     other = replace(found, pace=replace(PACE, hardware="A100"))
     with pytest.raises(ConfigError, match="no price for hardware 'A100'; the table has h100"):
@@ -111,12 +127,13 @@ def test_the_embedded_model_is_assumed_until_it_was_measured(tmp_path: Path) -> 
     assert "not known" in unknown
 
 
-def rendered(manifest: Path, out: Path, config: Any) -> list[dict[str, Any]]:
-    """Render, and give the sidecars."""
-    store = StoreConfig(uri=str(out))
+def rendered(manifest: Path, out: Path, config: Any) -> tuple[list[dict[str, Any]], float]:
+    """Render; the sidecars, and the seconds from the first step to the last video's end."""
+    store, times = StoreConfig(uri=str(out)), Times()
     job = Job(manifest=str(manifest), store=store, config=config)
-    assert render(job, LogProgress(io.StringIO())).is_clean
-    return [json.loads(path.read_text()) for path in sorted(out.glob("videos/*/*.json"))]
+    assert render(job, times).is_clean
+    took_s = max(times.finished_s.values()) - min(times.sampling_s.values())
+    return [json.loads(path.read_text()) for path in sorted(out.glob("videos/*/*.json"))], took_s
 
 
 @pytest.mark.slow
@@ -137,11 +154,10 @@ def test_an_estimate_from_one_render_says_how_long_another_takes(
     assert (found.pace.source, found.pace.hardware) == ("measured", "cpu")
     assert found.pace.origin == "3 finished videos of 64x32"
     assert (found.num_videos, found.num_frames) == (2, 462)
-    sidecars = rendered(tonight, tmp_path / "out", config)
+    sidecars, took_s = rendered(tonight, tmp_path / "out", config)
     # Counts are exact; times are not, on cores that others use too.
     assert sum(each["timings"]["num_windows"] for each in sidecars) == found.num_windows
     assert sum(each["timings"]["num_segments"] for each in sidecars) == found.num_segments
-    took_s = sum(each["timings"]["total_s"] for each in sidecars)
     assert found.makespan_s is not None
     print(f"estimated {found.makespan_s:.2f} s, took {took_s:.2f} s")
     assert 0.25 < took_s / found.makespan_s < 4.0
