@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ class FittedEngine:
         """
         self._asked, self._size, self._tell = asked, size, tell
         self._one_at_a_time, self.computed_s = threading.Lock(), 0.0
+        self._waited_s: defaultdict[int, float] = defaultdict(float)
         self._has_profiles = self._asked.name != "gaussian"
         self._options = self._asked
         if self._has_profiles:
@@ -82,6 +84,11 @@ class FittedEngine:
     def profile(self) -> str:
         """Name of the memory profile; empty where the engine has none."""
         return self._options.profile if self._has_profiles else ""
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds for which the thread that asks has waited until another's network was done."""
+        return self._waited_s[threading.get_ident()]
 
     @property
     def spec(self) -> EngineSpec:
@@ -148,9 +155,11 @@ class FittedEngine:
         A video may be decoded while another is sampled, in two threads: they take turns, window by
         window and frame by frame, so that there is room for what the larger of the two needs.
         """
+        asked_s = time.perf_counter()
         try:
             with self._one_at_a_time:
                 started_s = time.perf_counter()
+                self._waited_s[threading.get_ident()] += started_s - asked_s
                 try:
                     yield
                 finally:

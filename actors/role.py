@@ -44,6 +44,8 @@ class Role:
     Attributes:
         epoch: which calls are meant for it.
         sampler: the segment.
+        waited_s: seconds of the step at hand in which the engine was another video's.
+        opened_s: when it became the one that delivers; what it waited for the engine is left out.
         piece: what it decodes of the video, by number, if that is decoded by pieces.
     """
 
@@ -55,6 +57,7 @@ class Role:
         self._stepped_s: float | None = None
         self._begun_s = self._wait_s = 0.0
         self._sent_bytes = 0
+        self.waited_s = self.opened_s = 0.0
         self.piece: tuple[int, PieceWorker] | None = None
         self._delivery: VideoDelivery | None = None
         self._scratch: ScratchFolder | None = None

@@ -15,6 +15,7 @@ Shape suffixes: T slots, C channels, H height, W width, S text tokens, D text wi
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -214,7 +215,8 @@ class SegmentActor:
         """Compute the rest of a step, while what was given travels; take a snapshot if asked to."""
         role = self._role(epoch, step)
         report, wait_s = self._computed(role, lambda: role.finish_step(step, saves=saves))
-        report = replace(report, profile=self._engine.profile)
+        report = replace(report, profile=self._engine.profile, waited_s=role.waited_s)
+        role.waited_s = 0.0
         if role.is_sampled:
             self._turnovers.ended()
         self._metrics.step(report, wait_s)
@@ -239,7 +241,9 @@ class SegmentActor:
     @ray.method(concurrency_group="delivery")
     def open_delivery(self, epoch: int, plan: VideoPlan, order: DeliveryOrder) -> None:
         """Become the one that decodes, encodes and uploads; an earlier try is forgotten."""
-        self._role(epoch).open_delivery(plan, order, self._engine, self._metrics.doing)
+        role = self._role(epoch)
+        role.open_delivery(plan, order, self._engine, self._metrics.doing)
+        role.opened_s = self._without_waiting_s()
 
     @ray.method(concurrency_group="delivery")
     def push(self, epoch: int, index: int, slots_TCHW: NDArray[np.float32]) -> int:
@@ -279,7 +283,8 @@ class SegmentActor:
         """Complete, check and upload the video, and forget it."""
         role = self._role(epoch)
         delivered = role.deliver(self._open_store())
-        delivered = replace(delivered, profile=self._engine.profile)
+        took_s = self._without_waiting_s() - role.opened_s
+        delivered = replace(delivered, profile=self._engine.profile, took_s=took_s)
         video = delivered.video
         self._log.note(role, f"delivered {video.key}, {video.size_bytes} bytes")
         self._leave(role.video)
@@ -294,6 +299,10 @@ class SegmentActor:
         num_frames, num_new = frames
         self._metrics.frames(num_new)
         return num_frames
+
+    def _without_waiting_s(self) -> float:
+        """A clock of the calling thread that stands still while it waits for the engine."""
+        return time.perf_counter() - self._engine.waited_s
 
     def _leave(self, video: str | None) -> None:
         for epoch, role in list(self._roles.items()):
@@ -320,7 +329,7 @@ class SegmentActor:
     def _computed(self, role: Role, compute: Callable[[], T]) -> T:
         """A part of the step at hand; what goes wrong in it bears the segment's number."""
         sampler = role.sampler
-        step = sampler.step
+        step, waited_s = sampler.step, self._engine.waited_s
         try:
             return compute()
         except NightreelError as error:
@@ -331,3 +340,5 @@ class SegmentActor:
             message = f"{where}: {type(error).__name__}: {error}"
             self._log.failed(role, step, error)
             raise StepFailedError(sampler.segment, message) from error
+        finally:
+            role.waited_s += self._engine.waited_s - waited_s

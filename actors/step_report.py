@@ -15,6 +15,7 @@ class StepReport:
 
     Attributes:
         compute_s: seconds in both parts of the step, without waiting for neighbours.
+        waited_s: of these, in which a network was another video's.
         num_windows: windows that the model saw.
         sent_bytes: boundary bytes handed to neighbours.
         save_s: seconds that the step took longer because a snapshot was taken.
@@ -27,6 +28,7 @@ class StepReport:
     compute_s: float
     num_windows: int
     sent_bytes: int
+    waited_s: float = 0.0
     save_s: float = 0.0
     saved: tuple[Saved, ...] = ()
     profile: str = ""

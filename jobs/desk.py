@@ -202,7 +202,7 @@ class Desk:
             self.orders.at_work(video_id, is_sampling=False)
         self._store.put_bytes(
             keys.sidecar(video_id, row.fingerprint),
-            sidecar_json(made, tally.timings(), tally.profiles),
+            sidecar_json(made, tally.timings(made.delivered.took_s), tally.profiles),
             content_type="application/json",
             overwrite=True,
         )

@@ -124,11 +124,14 @@ def _read(values: dict[str, Any]) -> Measured:
     cost = length * (height // factor) * (width // factor)
     cost *= 2 if request["guidance_scale"] > 1.0 else 1
     num_pixels = request["num_frames"] * width * height
+    # Earlier sidecars don't say what of it was another video's.
+    sampling_s = timings["compute_s"] - timings.get("waited_s", 0.0)
+    tail_s = timings.get("delivery_s", timings["total_s"] - timings["sampling_s"])
     return Measured(
         hardware=values.get("hardware") or "unknown",
         width=width,
         height=height,
-        window_s_per_cost=timings["compute_s"] / (timings["num_windows"] * cost),
-        tail_s_per_pixel=(timings["total_s"] - timings["sampling_s"]) / num_pixels,
+        window_s_per_cost=sampling_s / (timings["num_windows"] * cost),
+        tail_s_per_pixel=tail_s / num_pixels,
         bytes_per_pixel=values["video"]["size_bytes"] / num_pixels,
     )

@@ -24,11 +24,22 @@ SIDECAR_FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Seconds that a video took; ``compute_s`` is the sum over all actors."""
+    """What a video took.
+
+    Attributes:
+        total_s, sampling_s: seconds in all, and from the first step to the last.
+        compute_s: seconds of steps, the sum over all actors.
+        waited_s: of these, in which the actor's model delivered another video.
+        delivery_s: seconds from the first frame to the end of the upload, without those in which
+            the model sampled another video.
+        num_windows, boundary_bytes, num_segments: counts.
+    """
 
     total_s: float
     sampling_s: float
     compute_s: float
+    waited_s: float
+    delivery_s: float
     num_windows: int
     boundary_bytes: int
     num_segments: int

@@ -62,12 +62,14 @@ class Tally:
         """The memory profiles that the last attempt's steps were computed with."""
         return {report.profile for report in self._reports if report.profile}
 
-    def timings(self) -> Timings:
-        """What the last attempt took."""
+    def timings(self, delivery_s: float) -> Timings:
+        """What the last attempt took, its delivery included."""
         return Timings(
             total_s=round(time.monotonic() - self._begun_s, 3),
             sampling_s=round(self._sampling_s[1] - self._sampling_s[0], 3),
             compute_s=round(sum(report.compute_s for report in self._reports), 3),
+            waited_s=round(sum(report.waited_s for report in self._reports), 3),
+            delivery_s=round(delivery_s, 3),
             num_windows=sum(report.num_windows for report in self._reports),
             boundary_bytes=sum(report.sent_bytes for report in self._reports),
             num_segments=self._num_segments,

@@ -84,6 +84,8 @@ class Delivered:
     Attributes:
         quality: ``None`` for one or two frames, of which nothing can be said.
         profile: the memory profile of the engine that decoded; empty if it has none.
+        took_s: seconds of it all, without those in which a network was another video's; 0 where
+            nobody has a clock.
     """
 
     video: ObjectInfo
@@ -91,6 +93,7 @@ class Delivered:
     info: VideoInfo
     quality: VideoQuality | None = None
     profile: str = ""
+    took_s: float = 0.0
 
 
 class VideoDelivery:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -83,6 +86,28 @@ def test_no_room_at_all_is_an_error_with_figures(folder: Path) -> None:
 def test_an_engine_without_profiles_asks_nobody() -> None:
     oracle = EngineOptions(name="gaussian", gaussian=GaussianOptions(channels=4))
     assert fitted(oracle, free_room, lambda _: None).profile == ""
+
+
+def test_who_waits_for_the_other_s_network_knows_how_long() -> None:
+    oracle = EngineOptions(name="gaussian", gaussian=GaussianOptions(channels=4))
+    engine, has_begun = fitted(oracle, free_room, lambda _: None), threading.Event()
+
+    def compute() -> float:
+        with engine.within_memory():
+            has_begun.set()
+            time.sleep(0.2)
+        return engine.waited_s
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(compute)
+        assert has_begun.wait(20.0)
+        with engine.within_memory():
+            pass
+        assert other.result(20.0) < 0.1 < engine.waited_s
+    waited_s = engine.waited_s
+    with engine.within_memory():
+        pass
+    assert engine.waited_s - waited_s < 0.1
 
 
 def test_what_running_out_of_memory_looks_like() -> None:

@@ -24,6 +24,7 @@ from tests.manifests import row, write
 if TYPE_CHECKING:
     from pathlib import Path
 
+TIMINGS = {"compute_s": 10.0, "num_windows": 40, "total_s": 30.0, "sampling_s": 20.0}
 FUSED = "engine.speed.fuse_projections=true"
 
 
@@ -51,7 +52,7 @@ def test_a_pace_is_of_the_same_speed_options(tmp_path: Path) -> None:
             "num_frames": 81,
         },
         "num_latent_frames": 21,
-        "timings": {"compute_s": 10.0, "num_windows": 40, "total_s": 30.0, "sampling_s": 20.0},
+        "timings": TIMINGS,
         "video": {"size_bytes": 1000},
     }
     path = tmp_path / "videos" / "a" / "b.json"
@@ -62,6 +63,13 @@ def test_a_pace_is_of_the_same_speed_options(tmp_path: Path) -> None:
     assert measured is not None
     assert assumed is not None
     assert (measured.source, assumed.source) == ("measured", "assumed")
+    # What the model did for other videos meanwhile is theirs, where a sidecar tells it.
+    timings = {**TIMINGS, "waited_s": 4.0, "delivery_s": 2.5}
+    path.write_text(json.dumps({**sidecar, "timings": timings}))
+    apart = pace_for(fast, engine, [store])
+    assert apart is not None
+    assert apart.window_s_per_cost == pytest.approx(0.6 * measured.window_s_per_cost)
+    assert apart.tail_s_per_pixel == pytest.approx(0.25 * measured.tail_s_per_pixel)
 
 
 @pytest.mark.slow
