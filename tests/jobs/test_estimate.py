@@ -158,6 +158,9 @@ def test_an_estimate_from_one_render_says_how_long_another_takes(
     # Counts are exact; times are not, on cores that others use too.
     assert sum(each["timings"]["num_windows"] for each in sidecars) == found.num_windows
     assert sum(each["timings"]["num_segments"] for each in sidecars) == found.num_segments
+    for timings in (each["timings"] for each in sidecars):
+        assert 0.0 < timings["delivery_s"] <= timings["total_s"] - timings["sampling_s"] + 0.01
+        assert 0.0 <= timings["waited_s"] < timings["compute_s"]
     assert found.makespan_s is not None
     print(f"estimated {found.makespan_s:.2f} s, took {took_s:.2f} s")
     assert 0.25 < took_s / found.makespan_s < 4.0
