@@ -99,6 +99,17 @@ class Floor:
         with self._changed:
             return self._planner.upcoming(count)
 
+    def open(self) -> None:
+        """Have actors gathered if there are none, for videos that are about to be submitted.
+
+        Raises:
+            ClusterError: they can't be.
+            WeightsError: the engine's weights are missing or damaged.
+        """
+        with self._changed:
+            if not self._is_shut and not self._is_closed:
+                self._gather_if_empty()
+
     @property
     def num_places(self) -> int:
         """Places that have an actor, or had one when that was last looked at."""
@@ -217,8 +228,8 @@ class Floor:
         """Give turns to those whose they are now, with actors gathered if there are none."""
         if self._is_shut or self._is_closed:
             return
-        if self._waiting and not self._places.node_of and not self._turns:
-            self._join(self._gather())
+        if self._waiting:
+            self._gather_if_empty()
         for task in self._waiting.values():
             if 0 < self.num_places < task.work.gangs[0]:
                 raise ClusterError(
@@ -232,6 +243,10 @@ class Floor:
             self._turns[task.id] = Turn(task, places)
             self._tell(task)
         self._changed.notify_all()
+
+    def _gather_if_empty(self) -> None:
+        if not self._places.node_of and not self._turns:
+            self._join(self._gather())
 
     def _join(self, nodes: Mapping[int, str]) -> None:
         places = self._places

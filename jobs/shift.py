@@ -1,7 +1,7 @@
 """One pass over some rows: each is seen to by a thread of its own, when the planner says so.
 
-The main thread reads rows, a few hundred ahead at most, so that the planner can choose among them,
-and settles those that need no actors itself. The videos that will be next are leased and have
+The main thread reads rows, 64 ahead or four for each actor, so that the planner can choose among
+them, and settles those that need no actors itself. The videos that will be next are leased and have
 their prompts encoded while others are still sampled, so that no actor waits for that.
 """
 
@@ -18,7 +18,7 @@ from jobs.floor import Floor
 from jobs.planned_work import PlannedWork
 from jobs.triage import ToRender
 from pipeline.errors import PausedError
-from pipeline.planning.read_ahead import LOOK_AHEAD
+from pipeline.planning.read_ahead import num_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,7 +87,7 @@ class Shift:
     def _read_ahead(self, coming: Iterator[Triaged]) -> None:
         """Have the planner know of more rows; those that are settled are done with at once."""
         tasks = []
-        while self._paused is None and len(self._rows) < LOOK_AHEAD:
+        while self._paused is None and len(self._rows) < num_ahead(self._floor.num_places):
             try:
                 self.desk.orders.check()
                 row = next(coming, None)
@@ -99,6 +99,8 @@ class Shift:
             except PausedError as error:
                 self._pause(error)
                 return
+            # How many are to be read depends on how many actors there are.
+            self._floor.open()
             task = self._work.task(row.plan)
             self._rows[task.id] = row, task
             tasks.append(task)

@@ -13,14 +13,21 @@ if TYPE_CHECKING:
     from pipeline.planning.roster import Assignment
     from pipeline.planning.task import VideoTask
 
-# Videos among which the planner chooses; each with its plan, and its image if it has one.
+# Videos among which the planner chooses, at least; each with its plan, and its image if it has one.
 LOOK_AHEAD: Final = 64
+# And for each GPU: with fewer it gives its GPUs to the few that it knows, and widens gangs in vain.
+LOOK_AHEAD_PER_GPU: Final = 4
+
+
+def num_ahead(num_gpus: int) -> int:
+    """How many videos that wait a planner for so many GPUs should know of."""
+    return max(LOOK_AHEAD, LOOK_AHEAD_PER_GPU * num_gpus)
 
 
 class ReadAhead:
     """Passes everything on to a planner, videos only when it may need them; a ``Scheduler``.
 
-    The planner knows of ``LOOK_AHEAD`` videos behind those that were to be next at some time
+    The planner knows of ``num_ahead`` videos behind those that were to be next at some time
     (``upcoming``), so a manifest of any length takes little memory.
     """
 
@@ -52,13 +59,16 @@ class ReadAhead:
     def next(self, now_s: float) -> list[Assignment]:
         """See ``Scheduler``."""
         started: list[Assignment] = []
+        num_gpus = sum(self._sizes.values())
         while True:
-            read = list(islice(self._coming, LOOK_AHEAD - len(self._behind)))
+            # More than are wanted where a node has left.
+            room = max(0, num_ahead(num_gpus) - len(self._behind))
+            read = list(islice(self._coming, room))
             self._behind.update(task.id for task in read)
             self._planner.submit(read)
             begun = self._planner.next(now_s)
             self._behind.difference_update(each.task.id for each in begun)
-            self._behind.difference_update(self._planner.upcoming(sum(self._sizes.values())))
+            self._behind.difference_update(self._planner.upcoming(num_gpus))
             started += begun
             if not read and not begun:
                 return started

@@ -6,9 +6,10 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pipeline.planning.bound import lower_bound_s
 from pipeline.planning.free_gpus import Node
 from pipeline.planning.planner import Planner
-from pipeline.planning.read_ahead import LOOK_AHEAD, ReadAhead
+from pipeline.planning.read_ahead import LOOK_AHEAD, ReadAhead, num_ahead
 from pipeline.planning.simulator import simulate
 from pipeline.planning.task import VideoTask, Work
 
@@ -45,6 +46,15 @@ def test_so_many_are_known_as_the_real_fleet_reads_ahead_and_each_is_made_once()
     assert night.ended_s == {}
     # Those that run, those that were once to be next, and those behind them.
     assert LOOK_AHEAD + num_gpus <= most < 2 * LOOK_AHEAD
+
+
+def test_a_large_fleet_is_told_of_more() -> None:
+    assert [num_ahead(num_gpus) for num_gpus in (0, 8, 16, 17, 1000)] == [64, 64, 64, 68, 4000]
+    nodes = [Node(f"n{number}", 8) for number in range(32)]
+    work = videos(2560)
+    night = simulate(ReadAhead(Planner()), nodes, iter(work))
+    # With 64 ahead it would be 1.023.
+    assert night.makespan_s <= 1.005 * lower_bound_s([task.work for task in work], 256)
 
 
 def test_a_list_that_is_read_at_once_is_planned_as_if_there_were_no_reading() -> None:
