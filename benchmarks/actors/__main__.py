@@ -8,7 +8,6 @@ which one actor does alone, is not counted. Settings given replace the ones belo
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,13 +18,17 @@ from actors.gang import Gang
 from actors.placement import GangOptions
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line
 from jobs.config import load_config
 from pipeline.engines.registry import read_spec
+from pipeline.errors import ConfigError
 from pipeline.plan import RenderOptions, VideoPlan, plan_video
 from pipeline.request import VideoSpec, resolve
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.step_report import StepReport
     from jobs.settings import JobConfig
 
@@ -41,9 +44,14 @@ SETTINGS = ("defaults.num_inference_steps=6",)
 LEAST_RATIO = 1.7
 
 
-def main() -> None:
-    settings = tuple(sys.argv[1:]) or SETTINGS
-    config = load_config(overrides=settings)
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    parser.add_argument("settings", metavar="KEY=VALUE", nargs="*", help="as of nightreel render")
+    settings = tuple(parser.parse_args(words).settings) or SETTINGS
+    try:
+        config = load_config(overrides=settings)
+    except ConfigError as error:
+        parser.error(str(error))
     seconds: dict[int, list[float]] = {1: [], 2: []}
     windows: dict[int, int] = {}
     with connected(ClusterOptions(num_cpus=2)):

@@ -9,7 +9,6 @@ are compared, byte by byte, with those of one process without Ray.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
 import os
@@ -32,6 +31,7 @@ from benchmarks.chaos.faults import WEIGHTS, Disturber, DriverGoneError
 from benchmarks.chaos.nodes import add_node, nodes_of, remove
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line
 from pipeline import reference
 from pipeline.delivery import DeliveryOrder
 from pipeline.encoding.encode_options import EncodeOptions
@@ -45,6 +45,9 @@ from pipeline.spans import Span
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
     from ray._private.node import Node
     from ray.cluster_utils import Cluster
     from torch import Tensor
@@ -83,13 +86,14 @@ class Toll:
         self.restreamed += gang.losses.restreamed
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=DEFAULT_FAULTS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--record", action="store_true")
-    arguments = parser.parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    about = f"at least so many, {DEFAULT_FAULTS} by default"
+    parser.add_argument("--faults", metavar="N", type=int, default=DEFAULT_FAULTS, help=about)
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of all that is random")
+    parser.add_argument("--minutes", metavar="N", type=float, default=math.inf, help="at most")
+    parser.add_argument("--record", action="store_true", help="write the README")
+    arguments = parser.parse_args(words)
     os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
     logging.getLogger("nightreel").setLevel(logging.ERROR)
     torch.set_num_threads(1)  # as the actors do: sums over threads differ in their last bits
@@ -112,8 +116,10 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def is_enough(arguments: argparse.Namespace, toll: Toll, duration_s: float) -> bool:
-    return toll.faults.total() >= arguments.faults or duration_s >= 60 * arguments.minutes
+def is_enough(arguments: Namespace, toll: Toll, duration_s: float) -> bool:
+    most_faults: int = arguments.faults
+    most_s: float = 60 * arguments.minutes
+    return toll.faults.total() >= most_faults or duration_s >= most_s
 
 
 class World:

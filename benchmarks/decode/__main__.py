@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +18,12 @@ from benchmarks.decode.tables import tile_table, time_table, warmup_table
 from benchmarks.decode.warmup import KEPT, WIDTHS, compare, differences
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line
 from pipeline.tiling import Tiling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.decode.autoencoders import Subject
     from benchmarks.decode.warmup import Difference
 
@@ -45,8 +47,10 @@ class Effort:
 QUICK = Effort(num_steps=1, num_pieces=1, side=1, widths=(0, 4), delivery_s=18.0, num_pairs=1)
 
 
-def main() -> None:
-    is_quick = "--quick" in sys.argv[1:]
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    parser.add_argument("--quick", action="store_true", help="less of everything; prints only")
+    is_quick = parser.parse_args(words).quick
     effort = QUICK if is_quick else Effort()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)

@@ -1,15 +1,18 @@
-"""``python -m benchmarks.efficiency [SECONDS]...``: how close gangs come to ideal.
+"""``python -m benchmarks.efficiency [--quick] [SECONDS]...``: how close gangs come to ideal.
 
 Ideal is the slowest actor's windows times the time per window, which is set: the actor sleeps as
 one does that waits for its GPU, and computes the closed form meanwhile. So more actors than cores
 are no trouble while they sleep. States and boundaries are those of a real render.
+
+``--quick`` samples one short video, to see that it works. With it, or with SECONDS, which choose
+among the times per window, the README stays as it is.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.cluster import ClusterOptions, connected
 from actors.gang import Gang
@@ -18,9 +21,13 @@ from benchmarks.efficiency.cell import Cell, Outcome, sample, table
 from benchmarks.efficiency.plot import plot
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line, positive
 from pipeline.engines.gaussian import GaussianOptions, spec
 from pipeline.engines.registry import EngineOptions
 from storage.open import StoreConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FOLDER = Path(__file__).parent
 
@@ -45,12 +52,12 @@ CELLS = (
         for size, n in (("720p", 4), ("720p", 8))
     ),
 )
+QUICK = Cell(num_actors=2, window_s=0.01, size="480p", num_windows=3, num_steps=3)
 OBJECT_STORE_BYTES = 3 << 30
 
 
-def main() -> None:
-    costs = tuple(float(word) for word in sys.argv[1:])
-    cells = [cell for cell in CELLS if not costs or cell.window_s in costs]
+def main(words: Sequence[str] | None = None) -> None:
+    cells = _asked_for(words)
     outcomes: list[Outcome] = []
     with connected(
         ClusterOptions(num_cpus=max(ACTORS), object_store_memory_bytes=OBJECT_STORE_BYTES)
@@ -60,9 +67,27 @@ def main() -> None:
     text = f"{setting('python -m benchmarks.efficiency')}.\n\n{table(outcomes)}"
     text += "".join(_verdict(got) for got in outcomes if got.cell == ASKED)
     print(text)
-    if not costs:
+    if cells is CELLS:
         write_section(FOLDER / "README.md", "table", text)
         plot(outcomes, FOLDER / "efficiency.png")
+
+
+def _asked_for(words: Sequence[str] | None) -> tuple[Cell, ...]:
+    """What the command line chooses; ``CELLS`` if it says nothing."""
+    known = sorted({cell.window_s for cell in CELLS})
+    parser = command_line(__package__, __doc__)
+    parser.add_argument("--quick", action="store_true", help="one short video; prints only")
+    about = f"per window, of {', '.join(f'{s:g}' for s in known)}; prints only"
+    parser.add_argument("seconds", metavar="SECONDS", nargs="*", type=positive, help=about)
+    arguments = parser.parse_args(words)
+    for window_s in arguments.seconds:
+        if window_s not in known:
+            parser.error(f"argument SECONDS: got {window_s:g}, expected one of {known}")
+    if arguments.quick:
+        return (QUICK,)
+    if arguments.seconds:
+        return tuple(cell for cell in CELLS if cell.window_s in arguments.seconds)
+    return CELLS
 
 
 def _sample_all(cells: list[Cell]) -> list[Outcome]:

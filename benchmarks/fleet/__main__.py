@@ -1,13 +1,13 @@
 """``python -m benchmarks.fleet [VIDEOS]``: share of actors' time in the model; latency, cold, warm.
 
 A manifest of short videos of mixed lengths goes through the real driver, planner, actors, encoder
-and store, with the embedded model on two actors.
+and store, with the embedded model on two actors. With another number of VIDEOS than usual the
+README stays as it is.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from benchmarks.fleet.manifest import write_manifest
 from benchmarks.fleet.times import Times
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line, positive_int
 from jobs.config import load_config
 from jobs.desk import Desk
 from jobs.engine_source import engine_spec
@@ -35,6 +36,8 @@ from storage.manifest import Manifest
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.usage import ActorUsage
 
 README = Path(__file__).parent / "README.md"
@@ -75,8 +78,13 @@ class Fleet:
         return [took_s for each in self.usage for took_s in each.turnovers_s]
 
 
-def main() -> None:
-    num_videos = int(sys.argv[1]) if len(sys.argv) > 1 else NUM_VIDEOS
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    about = f"how many are rendered, {NUM_VIDEOS} by default"
+    parser.add_argument(
+        "videos", metavar="VIDEOS", nargs="?", type=positive_int, default=NUM_VIDEOS, help=about
+    )
+    num_videos = parser.parse_args(words).videos
     got = run(num_videos)
     text = f"{setting('python -m benchmarks.fleet')}.\n\n{table(got)}"
     print(text)

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,15 +17,21 @@ from benchmarks.long.seams import measure_seams
 from benchmarks.long.tables import FP32_BYTES, compute_table, main_table, seam_table
 from benchmarks.long.work import SETTINGS, plan_of
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line
 from jobs.config import load_config
 from pipeline.engines.registry import read_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HERE = Path(__file__).parent
 README, PICTURE = HERE / "README.md", HERE / "long.png"
 
 
-def main() -> None:
-    is_quick = "--quick" in sys.argv[1:]
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    parser.add_argument("--quick", action="store_true", help="10 and 20 s, one step; prints only")
+    is_quick = parser.parse_args(words).quick
     extent = QUICK if is_quick else FULL
     found = measure_all(extent)
     torch.set_num_threads(1)

@@ -17,11 +17,14 @@ from benchmarks.command import environment
 from benchmarks.hardware import setting
 from benchmarks.modes.picture import save_joins
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line
 from jobs.inspection import JoinOptions, effect_rows, inspect_videos, pool
 from jobs.inspection_text import interval
 from pipeline.quality.measure import as_plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobs.inspection import Inspected
 
 HERE = Path(__file__).parent
@@ -38,8 +41,12 @@ BAND = (0.95, 1.05)
 PLACEBO = "halo, half a window away"
 
 
-def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, default=FOLDER, help="keeps the videos"
+    )
+    folder = parser.parse_args(words).folder
     measured = {}
     for mode, count in NUM_VIDEOS.items():
         render(mode, count, folder)

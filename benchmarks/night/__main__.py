@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.hardware import setting as ran_on
 from benchmarks.night.measurement import measure
@@ -10,11 +11,16 @@ from benchmarks.night.plot import plot
 from benchmarks.night.settings import SETTINGS
 from benchmarks.night.tables import nights_table, trouble_table, verdicts
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FOLDER = Path(__file__).parent
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
+    command_line(__package__, __doc__).parse_args(words)
     measured = []
     for setting in SETTINGS:
         measured.append(measure(setting))

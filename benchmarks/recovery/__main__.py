@@ -21,6 +21,7 @@ from actors.gang import Gang
 from actors.placement import GangOptions
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
+from benchmarks.usage import command_line
 from pipeline.delivery import DeliveryOrder
 from pipeline.encoding.encode_options import EncodeOptions
 from pipeline.encoding.provenance import Provenance
@@ -31,6 +32,8 @@ from pipeline.request import VideoDefaults, VideoSpec, resolve
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.step_report import StepReport
 
 README = Path(__file__).parent / "README.md"
@@ -82,7 +85,8 @@ class Figures:
         return sum(self.save_s) / sum(self.compute_s)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
+    command_line(__package__, __doc__).parse_args(words)
     options = ClusterOptions(num_cpus=2, object_store_memory_bytes=OBJECT_STORE_BYTES)
     with connected(options):
         figures = {every: _sample(every) for every in INTERVALS}
@@ -162,12 +166,12 @@ def _table(figures: dict[int, Figures]) -> str:
             f"{stored} | {written} | {got.retained_bytes / mib:.1f} MiB | "
             f"{got.sampling_s:.1f} s ({100 * (got.sampling_s / base_s - 1):+.1f} %) |"
         )
-    share = figures[ASKED_OF].save_share
-    verdict = "as asked" if share <= MOST_SHARE else "MORE than asked"
+    asked_share = figures[ASKED_OF].save_share
+    verdict = "as asked" if asked_share <= MOST_SHARE else "MORE than asked"
     boundary = max(got.sent_bytes for got in figures.values()) / mib
     lines += [
         "",
-        f"With a snapshot every {ASKED_OF} steps, steps are held up by {100 * share:.2f} % "
+        f"With a snapshot every {ASKED_OF} steps, steps are held up by {100 * asked_share:.2f} % "
         f"(at most {100 * MOST_SHARE:.0f} %: {verdict}). A boundary is at most {boundary:.1f} MiB "
         "in one direction.",
     ]

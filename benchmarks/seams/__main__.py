@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,11 +12,16 @@ from benchmarks.seams.measures import measure
 from benchmarks.seams.plot import plot
 from benchmarks.seams.settings import MODES, SETTINGS
 from benchmarks.seams.table import table
+from benchmarks.usage import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FOLDER = Path(__file__).parent
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
+    command_line(__package__, __doc__).parse_args(words)
     torch.set_num_threads(1)
     measured = {name: measure(setting) for name, setting in SETTINGS.items()}
     text = table(measured)

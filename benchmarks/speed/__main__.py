@@ -7,7 +7,6 @@ nothing is measured and the README stays as it is; ``--tiny`` runs the same code
 from __future__ import annotations
 
 import gc
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,11 +17,12 @@ from benchmarks.readme import write_section
 from benchmarks.speed.model import published, tiny
 from benchmarks.speed.sampling import ours, stock
 from benchmarks.speed.table import PLAIN, table, verdict
+from benchmarks.usage import command_line
 from pipeline.engines.speed import SpeedOptions
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.speed.model import Model
     from benchmarks.speed.sampling import Steps
@@ -42,11 +42,10 @@ VARIANTS: Final[Mapping[str, SpeedOptions]] = {
 }
 
 
-def main() -> None:
-    is_tiny = sys.argv[1:] == [TINY]
-    if sys.argv[1:] and not is_tiny:
-        sys.exit(f"usage: python -m benchmarks.speed [{TINY}]")
-    if is_tiny:
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    parser.add_argument(TINY, action="store_true", help="a tiny model on a CPU; prints only")
+    if parser.parse_args(words).tiny:
         # A compiler takes a minute on a CPU, and would say nothing of a GPU.
         kept = {name: speed for name, speed in VARIANTS.items() if not speed.compile}
         print(_report(tiny(), kept).table)

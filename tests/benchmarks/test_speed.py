@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,11 +40,10 @@ def test_plain_steps_are_those_of_stock_bit_for_bit_in_fp32() -> None:
 
 
 def test_tiny_prints_a_row_per_option_and_leaves_the_readme_alone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = (FOLDER / "README.md").read_text()
-    monkeypatch.setattr(sys, "argv", ["speed", "--tiny"])
-    main()
+    main(["--tiny"])
     text = capsys.readouterr().out
     assert "| stock diffusers |" in text
     assert "| 0.0e+00 |" in text
@@ -60,17 +58,10 @@ def test_without_a_gpu_it_says_so_and_ends_well(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (FOLDER / "README.md").read_text()
-    monkeypatch.setattr(sys, "argv", ["speed"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    main()
+    main([])
     assert capsys.readouterr().out.startswith("no GPU here: nothing is measured")
     assert (FOLDER / "README.md").read_text() == before
-
-
-def test_another_word_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["speed", "--small"])
-    with pytest.raises(SystemExit, match="usage"):
-        main()
 
 
 def test_what_is_measured_is_the_published_model() -> None:
