@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
@@ -36,7 +36,7 @@ QUICK_WORKERS = {
 def nodes_of(*num_cpus: int) -> Iterator[tuple[Cluster, list[Node]]]:
     """A head without CPUs, where the driver is, and a node for each number."""
     os.environ.update(QUICK_WORKERS)
-    cluster = Cluster(
+    cluster: Any = Cluster(
         initialize_head=True,
         head_node_args={
             "num_cpus": 0,
@@ -56,7 +56,8 @@ def nodes_of(*num_cpus: int) -> Iterator[tuple[Cluster, list[Node]]]:
 
 def add_node(cluster: Cluster, num_cpus: int) -> Node:
     """One more node."""
-    return cluster.add_node(num_cpus=num_cpus, object_store_memory=OBJECT_STORE_BYTES)
+    node: Node = cluster.add_node(num_cpus=num_cpus, object_store_memory=OBJECT_STORE_BYTES)
+    return node
 
 
 def remove(cluster: Cluster, node: Node) -> None:

@@ -22,7 +22,7 @@ from pipeline.request import VideoSpec, resolve
 from storage.open import StoreConfig
 
 if TYPE_CHECKING:
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from actors.take import Take
 
 NUM_ACTORS = 2

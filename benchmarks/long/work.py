@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from actors.segment import StepReport
+    from actors.step_report import StepReport
     from actors.take import Take
     from pipeline.engines.protocol import Engine, EngineSpec
     from pipeline.engines.registry import EngineOptions

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from pipeline.spans import Span, first_frame_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.boundary import Boundary, Joint
     from pipeline.plan import VideoPlan
 
@@ -64,7 +66,7 @@ class Joins:
         return int(median(distances)) if distances else None
 
 
-def joins_at(places: list[tuple[int, ...]], num_frames: int, rhythm_frames: int) -> Joins:
+def joins_at(places: Sequence[tuple[int, ...]], num_frames: int, rhythm_frames: int) -> Joins:
     """Joins at places that are known, each with the frames beside it that are nearest to it.
 
     Args:
