@@ -105,9 +105,10 @@ class ParallelDecode:
         self._next_push = self._next_encoded = 0
         self._num_pushes = 0
         self._pushes: deque[tuple[int, ObjectRef[int]]] = deque()
+        self._profiles: set[str] = set()
 
-    def run(self) -> None:
-        """Decode and encode all of it.
+    def run(self) -> tuple[str, ...]:
+        """Decode and encode all of it; the memory profiles of whoever decoded.
 
         Raises:
             SegmentDiedError: an actor died or hung.
@@ -123,6 +124,7 @@ class ParallelDecode:
                 self._settle(bench)
             self._settle_pushes()
             self._take.pause.heed_in_delivery(self._video, self._take.cuts)
+        return tuple(sorted(self._profiles - {""}))
 
     # --- submitting -------------------------------------------------------------------------------
 
@@ -202,6 +204,7 @@ class ParallelDecode:
             report = self._answer(ref)
             if run is not None:
                 run.num_frames = report.num_frames
+                self._profiles.add(report.profile)
                 self._take.guard.push_limit.learn(report.compute_s)
 
     def _settle_pushes(self) -> None:

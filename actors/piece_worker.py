@@ -29,10 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What a decoded run tells the driver: numbers, never frames."""
+    """What a decoded run tells the driver: numbers, never frames.
+
+    Attributes:
+        num_frames: that may be kept.
+        compute_s: seconds that it took.
+        profile: the memory profile of the engine; empty if it has none.
+    """
 
     num_frames: int
     compute_s: float
+    profile: str
 
 
 class PieceWorker:
@@ -45,11 +52,13 @@ class PieceWorker:
         tiling: Tiling | None,
         slots_TCHW: Sequence[NDArray[np.float32]],
         stage: Callable[[Literal["decode"]], AbstractContextManager[None]],
+        *,
+        profile: str,
     ) -> None:
         """Copy the latents ``piece.read``, which come in order from whoever owned them."""
         self._latents_TCHW = torch.from_numpy(np.concatenate(slots_TCHW))
         assert len(self._latents_TCHW) == len(piece.read), f"not the latents of {piece.read}"
-        self.piece, self._stage = piece, stage
+        self.piece, self._stage, self._profile = piece, stage, profile
         self._decoder = PieceDecoder(engine, piece, tiling)
         self._next = piece.read.start
 
@@ -68,5 +77,8 @@ class PieceWorker:
         self._next = run.stop
         # An empty array says nothing of a picture's size; nobody looks at it.
         frames_FHWC = np.concatenate(frames) if frames else np.empty((0, 0, 0, 3), np.uint8)
-        compute_s = time.perf_counter() - started_s
-        return frames_FHWC, RunReport(num_frames=len(frames_FHWC), compute_s=compute_s)
+        return frames_FHWC, RunReport(
+            num_frames=len(frames_FHWC),
+            compute_s=time.perf_counter() - started_s,
+            profile=self._profile,
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.heap import give_back_holes
@@ -47,6 +48,8 @@ class Role:
         waited_s: seconds of the step at hand in which the engine was another video's.
         opened_s: when it became the one that delivers; what it waited for the engine is left out.
         piece: what it decodes of the video, by number, if that is decoded by pieces.
+        profile: the engine's memory profile when the delivery was opened: for the next video the
+            engine may take another.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Role:
         self._sent_bytes = 0
         self.waited_s = self.opened_s = 0.0
         self.piece: tuple[int, PieceWorker] | None = None
+        self.profile = ""
         self._delivery: VideoDelivery | None = None
         self._scratch: ScratchFolder | None = None
         self._pushed = self._num_frames = 0
@@ -178,7 +182,8 @@ class Role:
         """Complete, check and upload the video."""
         if self._delivery is None:
             raise SegmentError("delivery: none is open")
-        return self._delivery.finish(store)
+        delivered = self._delivery.finish(store)
+        return replace(delivered, profiles=(self.profile,) if self.profile else ())
 
     def abandon(self) -> None:
         """Forget the video and what lies of it on the local disk, in the middle of it if need be.

@@ -242,6 +242,7 @@ class SegmentActor:
     def open_delivery(self, epoch: int, plan: VideoPlan, order: DeliveryOrder) -> None:
         """Become the one that decodes, encodes and uploads; an earlier try is forgotten."""
         role = self._role(epoch)
+        role.profile = self._engine.profile
         role.open_delivery(plan, order, self._engine, self._metrics.doing)
         role.opened_s = self._without_waiting_s()
 
@@ -263,8 +264,8 @@ class SegmentActor:
         *slots_TCHW: NDArray[np.float32],
     ) -> None:
         """Begin to decode a piece of the video; an earlier one is forgotten."""
-        stage = self._metrics.doing
-        worker = PieceWorker(self._engine, piece, tiling, slots_TCHW, stage)
+        stage, profile = self._metrics.doing, self._engine.profile
+        worker = PieceWorker(self._engine, piece, tiling, slots_TCHW, stage, profile=profile)
         self._role(epoch).piece = index, worker
 
     @ray.method(concurrency_group="delivery", num_returns=2)
@@ -284,7 +285,7 @@ class SegmentActor:
         role = self._role(epoch)
         delivered = role.deliver(self._open_store())
         took_s = self._without_waiting_s() - role.opened_s
-        delivered = replace(delivered, profile=self._engine.profile, took_s=took_s)
+        delivered = replace(delivered, took_s=took_s)
         video = delivered.video
         self._log.note(role, f"delivered {video.key}, {video.size_bytes} bytes")
         self._leave(role.video)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.handles import wait_for
@@ -50,13 +51,14 @@ def stream(take: Take, order: DeliveryOrder, watcher: Watcher, carrier: Track) -
     timeout_s = take.options.decode_timeout_s
     opened = carrier.handle.open_delivery(carrier.epoch, take.plan_ref, order, video)
     wait_for([opened], timeout_s=timeout_s, doing=doing)
+    profiles: tuple[str, ...] | None = None
     if is_by_pieces(take, order):
-        ParallelDecode(take, order, watcher, carrier).run()
+        profiles = ParallelDecode(take, order, watcher, carrier).run()
     else:
         _push_all(take, watcher, carrier, doing)
     delivery = carrier.handle.deliver(carrier.epoch, video)
-    delivered = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
-    return delivered[0]
+    (delivered,) = wait_for([delivery], timeout_s=timeout_s, doing=f"video '{video}': delivering")
+    return delivered if profiles is None else replace(delivered, profiles=profiles)
 
 
 def _push_all(take: Take, watcher: Watcher, carrier: Track, doing: str) -> None:

@@ -70,10 +70,10 @@ def sidecar_json(made: Made, timings: Timings, profiles: Collection[str] = ()) -
         "hardware": "cpu" if made.config.engine.device == "cpu" else accelerators(),
         "options": {k: v for k, v in numeric_options(made.config).items() if v is not None},
         "num_latent_frames": plan.num_latent_frames,
-        "decode_is_exact": made.config.decode.is_exact_for(plan.engine.decode_reach_latent_frames),
+        "decode_is_exact": _decode_is_exact(made),
         "sigmas": [level.sigma for level in plan.levels],
         "safe_settings": made.is_safe,
-        "memory": _memory({*profiles, delivered.profile}),
+        "memory": _memory({*profiles, *delivered.profiles}),
         "quality": as_plain(delivered.quality) if delivered.quality else None,
         "figures": as_figures(delivered.quality) if delivered.quality else {},
         "timings": asdict(timings),
@@ -84,6 +84,13 @@ def sidecar_json(made: Made, timings: Timings, profiles: Collection[str] = ()) -
         "poster": asdict(delivered.poster),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def _decode_is_exact(made: Made) -> bool:
+    """Whether frames are those of one whole stream: as was asked for, and by whoever decoded."""
+    reach = made.row.plan.engine.decode_reach_latent_frames
+    in_tiles = any(PROFILES[name].tiled_decode for name in made.delivered.profiles)
+    return made.config.decode.is_exact_for(reach) and not in_tiles
 
 
 def _memory(names: set[str]) -> object:

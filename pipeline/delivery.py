@@ -83,7 +83,7 @@ class Delivered:
 
     Attributes:
         quality: ``None`` for one or two frames, of which nothing can be said.
-        profile: the memory profile of the engine that decoded; empty if it has none.
+        profiles: the memory profiles that frames were decoded with; none if the engine has none.
         took_s: seconds of it all, without those in which a network was another video's; 0 where
             nobody has a clock.
     """
@@ -92,7 +92,7 @@ class Delivered:
     poster: ObjectInfo
     info: VideoInfo
     quality: VideoQuality | None = None
-    profile: str = ""
+    profiles: tuple[str, ...] = ()
     took_s: float = 0.0
 
 
