@@ -98,7 +98,7 @@ class Boundary(Protocol):
 
     @property
     def num_borders(self) -> int:
-        """Borders are numbered 1..num_borders; each exists at every step."""
+        """Those numbered 1..num_borders exist at every step; 0 and the next at some, perhaps."""
         ...
 
     @property
@@ -107,7 +107,7 @@ class Boundary(Protocol):
         ...
 
     def border(self, step: int, index: int) -> int:
-        """The slot at which border ``index`` stands at ``step``."""
+        """The slot at which border ``index`` stands at ``step``, if it exists there."""
         ...
 
     def latent_frames(self, span: Span) -> Sequence[int]:
