@@ -103,8 +103,8 @@ def sample(gang: Gang, engine: EngineSpec, cell: Cell) -> Outcome:
     """Sample the cell's video on that many of the gang's actors."""
     take, outcome = gang.begin(cell.plan(engine), max_segments=cell.num_actors), Outcome(cell)
     assert take.partition.num_segments == cell.num_actors
-    pings = [track.handle.ping(track.epoch) for track in take.tracks]
-    wait_for(pings, timeout_s=BEGIN_TIMEOUT_S, doing="drawing noise")
+    begun = [ref for track in take.tracks for task in track.owed for ref in task.refs]
+    wait_for(begun, timeout_s=BEGIN_TIMEOUT_S, doing="drawing noise")
     started_s = time.perf_counter()
     take.sample(outcome)
     outcome.sampling_s = time.perf_counter() - started_s
