@@ -13,6 +13,7 @@ from pipeline.boundary import Boundary, BoundaryOptions
 from pipeline.layout import lay_out
 from pipeline.segments import Partition, cut, max_segments
 from pipeline.spans import Span
+from pipeline.sweep import sweep
 from tests.plans import MODES
 
 WINDOW, HALO = 9, 2
@@ -135,3 +136,50 @@ def test_a_border_stays_within_a_core_of_its_place(wish: tuple[Boundary, int, in
     for segment in range(1, count):
         slots = {partition.owned(step, segment).start for step in range(num_steps)}
         assert max(slots) - min(slots) <= (0 if is_still(boundary, num_steps) else CORE)
+
+
+def given_first(partition: Partition, step: int, segment: int) -> int:
+    """Windows that a segment computes at a step before it gives what its neighbours wait for."""
+    boundary, owned = partition.boundary, partition.owned(step, segment)
+    to_left, to_right = Span(owned.start, owned.start), Span(owned.stop, owned.stop)
+    if segment > 0:
+        to_left = partition.handover(step + 1, segment, segment - 1).latents
+    if segment < partition.num_segments - 1:
+        to_right = partition.handover(step + 1, segment, segment + 1).latents
+    windows = boundary.windows(step, owned)
+    weights = [boundary.weights(window) for window in windows]
+    return len(sweep(windows, weights, owned, to_left, to_right).first)
+
+
+def finished_at(partition: Partition, num_steps: int) -> int:
+    """When a gang is done that takes 1 for a window and no time for anything else."""
+    segments = range(partition.num_segments)
+    finished, given = [0] * len(segments), [0] * len(segments)
+    for step in range(num_steps):
+        near = [given[max(0, segment - 1) : segment + 2] for segment in segments]
+        starts = [max(finished[segment], *near[segment]) for segment in segments]
+        for segment, start in enumerate(starts):
+            windows = partition.boundary.windows(step, partition.owned(step, segment))
+            finished[segment] = given[segment] = start + len(windows)
+            if step < num_steps - 1:
+                given[segment] = start + given_first(partition, step, segment)
+    return max(finished)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("num_latent_frames", "count"), [(37, 3), (120, 2), (120, 4), (240, 8), (300, 29)]
+)
+def test_a_window_more_at_one_step_is_hardly_waited_for(
+    mode: str, num_latent_frames: int, count: int
+) -> None:
+    """Not at all where a segment has a middle, and a gang is never later than it was."""
+    num_steps = 20
+    boundary = laid_out(num_latent_frames, num_steps, mode)
+    even = cut(boundary, count, num_steps)
+    largest = max(loads(even, num_steps))
+    alone = rounded_alone(boundary, even.num_segments, num_steps)
+    assert largest <= finished_at(even, num_steps) <= finished_at(alone, num_steps)
+    # In consensus the windows at the ends are six.
+    if largest >= (8 if mode == "consensus" else 4) * num_steps:
+        assert finished_at(even, num_steps) <= largest + 1
