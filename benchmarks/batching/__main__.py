@@ -9,7 +9,6 @@ Shapes: B windows, C channels, T latent frames, H and W latent pixels, S tokens,
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from diffusers import WanTransformer3DModel
 from benchmarks.hardware import setting
 from benchmarks.readme import write_section
 from benchmarks.speed.model import published
+from benchmarks.usage import command_line
 from pipeline.embedded import weights_folder
 from pipeline.engines.registry import EngineOptions, read_spec
 
@@ -39,14 +39,10 @@ TEXT_TOKENS: Final = 64
 Forward = Callable[[int], "Tensor"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.batching",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="two rounds, README left alone")
-    is_quick = parser.parse_args(arguments).quick
+def main(words: Sequence[str] | None = None) -> None:
+    parser = command_line(__package__, __doc__)
+    parser.add_argument("--quick", action="store_true", help="two rounds; prints only")
+    is_quick = parser.parse_args(words).quick
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     models = {"embedded model, one core": _embedded()}
