@@ -56,7 +56,9 @@ def gang(ray_cluster: None, store: StoreConfig) -> Iterator[Gang]:
 
 @pytest.fixture(autouse=True)
 def object_store(gang: Gang) -> Iterator[None]:
-    """Nothing stays in shared memory, whoever was killed."""
+    """Nothing stays in shared memory, whoever was killed; every test has a whole gang."""
+    gang.losses = gang._no_losses()
+    gang._crew.heal(PATIENCE_S)
     yield from left_as_it_was()
 
 
