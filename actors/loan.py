@@ -15,7 +15,7 @@ from ray.util import list_named_actors
 
 from actors.handles import CLOSE_TIMEOUT_S, wait_for
 from actors.placement import no_room
-from actors.steward import PREFIX, Lent, Steward
+from actors.steward import CONCURRENCY_GROUPS, PREFIX, Lent, Steward
 from pipeline.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ ANSWER_TIMEOUT_S: Final = 10.0
 START_TIMEOUT_S: Final = 60.0
 # More attempts than one job makes on an actor.
 EPOCHS_PER_LOAN: Final = 1 << 32
-_THREADS: Final = 4
 
 
 @dataclass(slots=True)
@@ -152,11 +151,10 @@ def _appointed(name: str, terms: Terms, keep_warm_s: float, borrower: str) -> An
     node = ray.get_runtime_context().get_node_id()
     near = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True)
     remote: Any = ray.remote
-    kept = remote(Steward).options(
+    kept = remote(concurrency_groups=CONCURRENCY_GROUPS)(Steward).options(
         name=name,
         lifetime="detached",
         num_cpus=0,
-        max_concurrency=_THREADS,
         scheduling_strategy=near,
     )
     return kept.remote(name, terms, keep_warm_s, SILENT_S, borrower)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nightreel.steward")
 
 PREFIX: Final = "warm"
+# A thread beside the one that reserves and starts: signs of life wait for neither.
+CONCURRENCY_GROUPS: Final = {"control": 1}
 _LOOK_S: Final = 0.5
 
 
@@ -62,7 +64,7 @@ class Steward:
 
     def reserved(self, borrower: str, wait_s: int) -> Lent | None:
         """What the first borrower gets; ``None`` if there is no room yet, after a wait for it."""
-        self.touch(borrower)
+        self._hear(borrower)
         return self._lent() if self._group.wait(timeout_seconds=wait_s) else None
 
     def lend(self, borrower: str) -> Lent | None:
@@ -77,8 +79,12 @@ class Steward:
     def _lent(self) -> Lent:
         return self._group, self._num_loans, dict(self._actors)
 
+    @ray.method(concurrency_group="control")
     def touch(self, borrower: str) -> None:
         """The borrower lives."""
+        self._hear(borrower)
+
+    def _hear(self, borrower: str) -> None:
         with self._lock:
             if borrower == self._borrower:
                 self._heard_s = time.monotonic()
@@ -99,6 +105,7 @@ class Steward:
                 self._actors = {place: self._actors[place] for place in places}
                 self._borrower, self._heard_s = "", time.monotonic()
 
+    @ray.method(concurrency_group="control")
     def leave_if_idle(self) -> None:
         """Somebody else needs the room."""
         with self._lock:
