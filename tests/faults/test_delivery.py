@@ -47,7 +47,7 @@ def assert_sampled_once(gang: Gang, notes: Notes, num_segments: int, num_steps: 
         (0, DecodeOptions()),
         pytest.param(1, DecodeOptions(), marks=pytest.mark.longest),
         pytest.param(0, BY_PIECES, marks=pytest.mark.longest),
-        (1, BY_PIECES),
+        pytest.param(1, BY_PIECES, marks=pytest.mark.longest),
     ],
     ids=["first", "second", "first-by-pieces", "second-by-pieces"],
 )

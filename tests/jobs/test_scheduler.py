@@ -112,6 +112,7 @@ def quick_bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_two_years_in_five_time_zones(quick_bench: Bench) -> None:
     """Two schedulers with nights of their own, now and then replaced by new ones.
 

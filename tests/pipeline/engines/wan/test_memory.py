@@ -170,7 +170,7 @@ TAKEN = [
         for name in PROFILES
         if name not in SEEN_AT_ONCE
     ),
-    pytest.param("2.1-i2v", "text-freed", marks=pytest.mark.slow),
+    pytest.param("2.1-i2v", "text-freed", marks=[pytest.mark.slow, pytest.mark.longest]),
     pytest.param("2.2-5b", "offloaded-tiled", marks=pytest.mark.slow),
 ]
 
