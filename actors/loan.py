@@ -110,26 +110,45 @@ def borrow(terms: Terms, job: str, *, keep_warm_s: float, timeout_s: float) -> L
     """
     digest, borrower = terms.digest(), f"{job}-{secrets.token_hex(4)}"
     alike = f"{PREFIX}-{digest}-"
-    name, mine = f"{alike}{secrets.token_hex(4)}", None
+    if (found := _borrowed(alike, borrower)) is not None:
+        return found
+    mine = _appointed(f"{alike}{secrets.token_hex(4)}", terms, keep_warm_s, borrower)
+    try:
+        loan = _first_of(mine, alike, borrower, timeout_s)
+    except BaseException:
+        _dismiss(mine)
+        raise
+    if loan is None:
+        _dismiss(mine)
+        raise no_room(terms.share, timeout_s)
+    if loan.steward != mine:
+        _dismiss(mine)
+    return loan
+
+
+def _first_of(mine: Any, alike: str, borrower: str, timeout_s: float) -> Loan | None:
+    """From a new steward when it has room, or from another if that is free before."""
     end_s = time.monotonic() + timeout_s
     while True:
-        for other in _stewards(alike, besides=name):
-            # It may just have ended.
-            with suppress(exceptions.ActorDiedError):
-                if (loan := _loan(other, borrower, other.lend, borrower)) is not None:
-                    _dismiss(mine)
-                    return loan
-        mine = mine or _appointed(name, terms, keep_warm_s, borrower)
         try:
             loan = _loan(mine, borrower, mine.reserved, borrower, SLICE_S)
         except exceptions.ActorDiedError as error:
             raise ClusterError(f"the steward of the actors could not start: {error}") from error
-        if loan is not None:
+        if loan is not None or time.monotonic() >= end_s:
             return loan
-        if time.monotonic() >= end_s:
-            _dismiss(mine)
-            raise no_room(terms.share, timeout_s)
+        if (loan := _borrowed(alike, borrower)) is not None:
+            return loan
         make_room(besides=alike)
+
+
+def _borrowed(alike: str, borrower: str) -> Loan | None:
+    """From any steward with such a name whom nobody borrows from; a new one has its borrower."""
+    for steward in _stewards(alike):
+        # It may just have ended.
+        with suppress(exceptions.ActorDiedError):
+            if (loan := _loan(steward, borrower, steward.lend, borrower)) is not None:
+                return loan
+    return None
 
 
 def make_room(besides: str = "") -> None:

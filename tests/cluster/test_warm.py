@@ -17,6 +17,7 @@ import torch
 
 from actors import loan
 from actors.cluster import available_resources
+from actors.placement import Share, release, reserve
 from pipeline import reference
 from pipeline.errors import ClusterError
 from storage.open import StoreConfig, open_store
@@ -195,6 +196,19 @@ def test_an_actor_that_dies_is_replaced_by_the_steward(store: StoreConfig, plan:
     assert second[0] == first[0]
     with gang_of(2, store, GAUSSIAN, keep_warm_s=KEPT_S) as gang:
         assert processes(gang) == second
+
+
+@pytest.mark.slow
+@pytest.mark.longest
+def test_who_finds_no_room_leaves_no_steward(store: StoreConfig) -> None:
+    group = reserve(Share(num_actors=1, num_cpus=3.0, num_gpus=0.0), 30.0, loan.make_room)
+    try:
+        wanted = pytest.raises(ClusterError, match=r"no room for 2 .* within 0.5 s; free")
+        with wanted, gang_of(2, store, keep_warm_s=KEPT_S, placement_timeout_s=0.5):
+            pass
+        until(lambda: not stewards())
+    finally:
+        release(group)
 
 
 @pytest.mark.slow
