@@ -1,8 +1,10 @@
 """What a manifest will take: frames, windows, GPU-hours, time, storage. Pure functions.
 
-Windows are counted for each segment and step, and the largest count is what a step waits for. How
-many actors a video has, and when, is the planner's choice (``simulated_job``); a job holds all its
-GPUs from its first step to the end of its last upload.
+Windows are counted for each segment and step. The planner takes a step for as long as its largest
+segment; neighbours wait for less than that, since what they need is computed first, so a video on
+many actors takes up to a window a step less. How many actors a video has, and when, is the
+planner's choice (``simulated_job``); a job holds all its GPUs from its first step to the end of its
+last upload.
 
 What is not in it: loading the engine, waiting for room on the cluster, failures.
 """
