@@ -62,6 +62,7 @@ def test_what_is_said_before_loading(folder: Path) -> None:
     assert "GB free, most of it in 'decode': pictures 0.0" in said[-1]
 
 
+@pytest.mark.slow
 def test_a_larger_video_may_need_a_thriftier_profile(folder: Path) -> None:
     said: list[str] = []
     larger = WIDTH_PX + 128, HEIGHT_PX

@@ -39,6 +39,7 @@ def test_plain_steps_are_those_of_stock_bit_for_bit_in_fp32() -> None:
     assert found.peak_bytes is None
 
 
+@pytest.mark.slow
 def test_tiny_prints_a_row_per_option_and_leaves_the_readme_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

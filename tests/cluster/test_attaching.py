@@ -49,6 +49,7 @@ def test_a_wrong_token_is_named_as_such(ray_cluster: None, tmp_path: Path) -> No
     assert not list(tmp_path.glob("out/videos/clip/*.mp4"))
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -97,6 +97,7 @@ def once(condition: Callable[[], bool]) -> Callable[[int], None]:
     return wait
 
 
+@pytest.mark.slow
 def test_a_film_is_delivered_while_the_next_is_sampled_and_neither_loses_a_bit(
     stage: Stage,
 ) -> None:

@@ -291,6 +291,7 @@ class CountingHandle(SegmentHandle):
         return self.pushes[-1]
 
 
+@pytest.mark.slow
 def test_no_more_latents_are_fetched_than_the_decoder_can_take(gang: Gang) -> None:
     # Large pictures, so that decoding and encoding are what takes time.
     take = gang.begin(small_plan(oracle(), 402, width=320, height=192, num_steps=4))

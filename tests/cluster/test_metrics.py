@@ -44,6 +44,7 @@ def log_of(pid: int) -> str:
     return "".join(path.read_text() for path in logs.glob(f"worker-*-{pid}.err"))
 
 
+@pytest.mark.slow
 def test_an_actor_s_log_says_whose_step_it_computed(ray_cluster: None, tmp_path: Path) -> None:
     plan = small_plan(oracle(), 101, num_steps=4)
     with gang_of(2, StoreConfig(uri=str(tmp_path)), GAUSSIAN) as gang:

@@ -58,6 +58,7 @@ def film(gang: Gang, store: ObjectStore, decode: DecodeOptions, num_segments: in
     return store.get_bytes(key)
 
 
+@pytest.mark.slow
 def test_pieces_decoded_by_two_actors_make_the_file_that_a_stream_makes(
     gang: Gang, store: StoreConfig
 ) -> None:

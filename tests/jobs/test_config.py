@@ -263,6 +263,7 @@ def test_hash_is_of_the_values_alone(tmp_path: Path) -> None:
     assert config_hash(load_config()) != config_hash(load_config(overrides=["encode.crf=20"]))
 
 
+@pytest.mark.slow
 def test_hash_is_the_same_in_another_process() -> None:
     code = "from jobs.config import *; import sys; sys.stdout.write(config_hash(load_config()))"
     answer = subprocess.run(

@@ -142,6 +142,7 @@ def test_a_sidecar_tells_the_joins_of_its_mode(mode: str) -> None:
     assert 5 <= len(joins) <= 9  # windows of 9 latent frames, 46 latent frames
 
 
+@pytest.mark.slow
 def test_a_video_is_found_with_its_sidecar_wherever_one_points(films: Path, tmp_path: Path) -> None:
     film = tmp_path / "out" / "videos" / "clip" / "0123.mp4"
     film.parent.mkdir(parents=True)
@@ -234,6 +235,7 @@ def test_what_can_t_be_measured_says_2_and_why(
         assert reason in err, arguments
 
 
+@pytest.mark.slow
 @pytest.mark.s3
 def test_videos_in_s3_are_fetched_with_their_sidecars(
     films: Path, s3_server: S3Server, s3_bucket: str

@@ -43,6 +43,7 @@ def sidecar(folder: Path, video_id: str) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_figures_are_in_sidecar_and_ledger(tmp_path: Path, ray_cluster: None) -> None:
     summary = run(tmp_path, [row("usual"), row("glimpse", num_frames=1)])
     assert summary.is_clean

@@ -316,6 +316,7 @@ def job(manifest: Path, out: Path) -> Job:
     return Job(manifest=str(manifest), store=StoreConfig(uri=str(out)), config=config)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_a_render_writes_it_from_the_start_and_its_command_makes_the_same_film(
     tmp_path: Path, ray_cluster: None
@@ -344,6 +345,7 @@ def test_a_render_writes_it_from_the_start_and_its_command_makes_the_same_film(
     assert made.fingerprint == video["fingerprint"]
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_a_page_that_cant_be_written_costs_no_film(
     tmp_path: Path, ray_cluster: None, caplog: pytest.LogCaptureFixture

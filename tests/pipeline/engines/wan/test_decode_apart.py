@@ -130,6 +130,7 @@ def test_a_tile_larger_than_the_picture_changes_nothing(engine: WanEngine) -> No
     np.testing.assert_array_equal(tiled, plain)
 
 
+@pytest.mark.slow
 def test_tiles_are_near_the_whole_picture_however_they_are_handed_over(
     embedded: WanEngine,
 ) -> None:

@@ -162,7 +162,7 @@ def session(folders: dict[str, Path]) -> Callable[[str, str], Session]:
     return of
 
 
-SEEN_AT_ONCE = ("resident", "offloaded", "offloaded-tiled")
+SEEN_AT_ONCE = ("resident", "offloaded")
 TAKEN = [
     *((LAYOUTS[0], name) for name in SEEN_AT_ONCE),
     *(
